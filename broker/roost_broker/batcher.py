@@ -1,0 +1,188 @@
+"""The one writer: operations join the open batch; batch after batch is committed, and its results are settled in order.
+
+Everything that arrives while a commit is on its way to the disk is the next batch, so the cost of fsync is shared
+under load and nobody waits for a timer when there is none. Results are settled on the event loop while the next
+commit is already under way in its thread.
+
+**Invariant:** results are settled in commit order, each batch to its end, before any of the next.
+**Invariant:** nothing is settled before the store has said that it is durable. If the store does not know
+(`OutcomeUnknown`), nothing of that batch is settled, and the error ends the broker.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import trio
+
+from roost_broker.offload import Offload
+from roost_broker.store import CommitRefused, Store
+from roost_broker.store.operations import Operation, OperationResult, PublishMessage
+from roost_protocol.limits import Limits
+
+Settlement = OperationResult | CommitRefused
+Settle = Callable[[Operation, Settlement], None]
+
+DIRECT_ENTRIES = 2
+"""Inbox entries of a direct message."""
+
+WEIGHTS_MAX = 4_096
+"""Groups whose fan-out is remembered, to bound the entries of one commit."""
+
+
+class _Queued(NamedTuple):
+    operation: Operation
+    settle: Settle
+    bytes: int
+    entries: int
+
+
+def _settle_nothing(operation: Operation, result: Settlement) -> None:
+    """For operations that nobody asked about: cursors that ride along with a batch."""
+
+
+class Batcher:
+    """Queue in front of the store's only writer.
+
+    `riders` gives operations to go along with whatever is committed next; `after_batch` is called when a batch is
+    settled.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Offload,
+        limits: Limits,
+        now_ms: Callable[[], int],
+        *,
+        riders: Callable[[], Sequence[Operation]] = tuple,
+        after_batch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._limits = limits
+        self._now_ms = now_ms
+        self._riders = riders
+        self._after_batch = after_batch
+        self._queue: deque[_Queued] = deque()
+        self._queued_bytes = 0
+        self._under_way = 0
+        self._work = trio.Event()
+        self._room = trio.lowlevel.ParkingLot()
+        self._idle = trio.lowlevel.ParkingLot()
+        self._weights: dict[str, int] = {}
+        self.batches = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the queue is at its bound: nobody should read more that ends up in it."""
+        return (
+            len(self._queue) >= self._limits.queue_operations_max or self._queued_bytes >= self._limits.queue_bytes_max
+        )
+
+    async def wait_room(self) -> None:
+        """Wait until the queue is not full. Safe to cancel."""
+        while self.full:
+            await self._room.park()
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is queued or under way. Safe to cancel."""
+        while self._queue or self._under_way:
+            await self._idle.park()
+
+    def submit(self, operation: Operation, settle: Settle = _settle_nothing, body_bytes: int = 0) -> None:
+        """Queue an operation. `settle` is called with its result, in commit order, and must not wait or raise."""
+        entries = self._weights.get(operation.to, DIRECT_ENTRIES) if isinstance(operation, PublishMessage) else 1
+        self._queue.append(_Queued(operation, settle, body_bytes, entries))
+        self._queued_bytes += body_bytes
+        self._work.set()
+
+    async def run(self, operation: Operation, settle: Settle = _settle_nothing) -> OperationResult:
+        """Queue an operation and wait for its result; `settle` is called at its place in commit order.
+
+        Raises CommitRefused. When cancelled, the operation is done all the same.
+        """
+        done = trio.Event()
+        outcome: list[Settlement] = []
+
+        def settled(operation: Operation, result: Settlement) -> None:
+            settle(operation, result)
+            outcome.append(result)
+            done.set()
+
+        self.submit(operation, settled)
+        await done.wait()
+        if isinstance(outcome[0], CommitRefused):
+            raise CommitRefused(str(outcome[0]), outcome[0].reason) from outcome[0]
+        return outcome[0]
+
+    async def serve(self) -> None:
+        """Commit until cancelled. Raises OutcomeUnknown when the store cannot say what is durable."""
+        async with trio.open_nursery() as nursery:
+            # Two at most are ever waiting: one being settled and one just committed.
+            committed, to_settle = trio.open_memory_channel[
+                tuple[list[_Queued], list[OperationResult] | CommitRefused]
+            ](2)
+            nursery.start_soon(self._settle_batches, to_settle)
+            while True:
+                await self._work.wait()
+                batch = self._take()
+                self._under_way += 1
+                outcome = await self._commit(batch)
+                # Not a checkpoint: the next commit starts before this batch is settled.
+                committed.send_nowait((batch, outcome))
+
+    async def _commit(self, batch: list[_Queued]) -> list[OperationResult] | CommitRefused:
+        operations = [queued.operation for queued in batch]
+        try:
+            return await self._writer.run(self._store.commit, operations, self._now_ms())
+        except CommitRefused as refused:
+            return refused
+
+    async def _settle_batches(
+        self, batches: trio.MemoryReceiveChannel[tuple[list[_Queued], list[OperationResult] | CommitRefused]]
+    ) -> None:
+        async for batch, outcome in batches:
+            if isinstance(outcome, CommitRefused):
+                for operation, settle, _, _ in batch:
+                    settle(operation, outcome)
+            else:
+                for (operation, settle, _, _), result in zip(batch, outcome, strict=True):
+                    settle(operation, result)
+            self._learn_weights(batch, outcome)
+            self._after_batch()
+            self.batches += 1
+            self._under_way -= 1
+            if not (self._under_way or self._queue):
+                self._idle.unpark_all()
+
+    def _take(self) -> list[_Queued]:
+        """The next batch: what is queued, within the bounds of one commit, and what rides along."""
+        limits = self._limits
+        batch: list[_Queued] = []
+        body_bytes = entries = 0
+        while self._queue and len(batch) < limits.batch_operations_max:
+            first = self._queue[0]
+            body_bytes += first.bytes
+            entries += first.entries
+            if batch and (body_bytes > limits.batch_bytes_max or entries > limits.batch_entries_max):
+                break
+            self._queued_bytes -= first.bytes
+            batch.append(self._queue.popleft())
+        if not self._queue:
+            self._work = trio.Event()
+        if not self.full:
+            self._room.unpark_all()
+        batch += (_Queued(rider, _settle_nothing, 0, 1) for rider in self._riders())
+        return batch
+
+    def _learn_weights(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
+        """Remember how many inboxes a group's message went to: the best guess for its next one."""
+        if isinstance(outcome, CommitRefused):
+            return
+        for queued, result in zip(batch, outcome, strict=True):
+            entries = getattr(result, "entries", ())
+            if isinstance(queued.operation, PublishMessage) and len(entries) > DIRECT_ENTRIES:
+                if len(self._weights) >= WEIGHTS_MAX:
+                    self._weights.clear()
+                self._weights[queued.operation.to] = len(entries)

@@ -1,0 +1,241 @@
+"""The core of a broker node: everything between the connections and the store.
+
+One object that holds the parts together: the batcher in front of the store's writer, the readers, the presence
+directory, delivery, accounts, and the few rules that need several of them. No sockets: connections come to it as
+`Link`s, over whatever transport.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import trio
+
+from roost_broker.accounts import Accounts
+from roost_broker.batcher import Batcher, Settlement
+from roost_broker.config import Config
+from roost_broker.delivery import Delivery
+from roost_broker.offload import OffloadFactory
+from roost_broker.presence import Directory
+from roost_broker.session import Session
+from roost_broker.store import Store
+from roost_broker.store.operations import (
+    Ended,
+    EndSession,
+    LoggedIn,
+    MoveCursors,
+    Operation,
+    OperationResult,
+    Trimmed,
+)
+from roost_broker.takeovers import TakeoverDamper
+from roost_protocol.frames import Disconnect, Origin, Presence
+from roost_protocol.limits import KIB
+from roost_protocol.reasons import Reason
+
+_log = logging.getLogger(__name__)
+
+CURSOR_WRITE_S = 1.0
+"""Cursors that were acknowledged are durable after at most so long, also when nothing is published."""
+
+CURSORS_SOON = 4 * KIB
+"""So many moved cursors ride along with the next commit, however short ago the last were written."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a broker takes from outside, so that a whole one can run in memory under virtual time.
+
+    `now_ms` is the wall clock (Unix time, ms); monotonic time is Trio's own clock.
+    """
+
+    now_ms: Callable[[], int]
+    random: Random
+    offload: OffloadFactory
+
+
+class Core:
+    """The parts of one node. `serve` is its life; everything else is called from the event loop."""
+
+    def __init__(self, config: Config, store: Store, around: Surroundings, nursery: trio.Nursery) -> None:
+        limits = config.limits
+        self.config = config
+        self.limits = limits
+        self.store = store
+        self.now_ms = around.now_ms
+        self.random = around.random
+        self.nursery = nursery
+        self.readers = around.offload(limits.readers_max)
+        self.accounts = Accounts(config.passwords, around.offload(limits.password_checks_max), limits, around.random)
+        self.directory = Directory()
+        self.delivery = Delivery(store, self.readers, limits, nursery)
+        self.damper = TakeoverDamper(limits.takeovers_max, limits.takeover_window_s)
+        self.cursors: dict[int, int] = {}
+        """Acknowledged numbers of devices that are not in the store yet."""
+        self._cursors_due = trio.current_time()
+        self.names: dict[int, str] = {}
+        """Names of the users that somebody follows or that have a session, by number."""
+        self.batcher = Batcher(
+            store,
+            around.offload(1),
+            limits,
+            around.now_ms,
+            riders=self._take_cursors,
+            after_batch=self.delivery.flush,
+        )
+        self.draining = False
+        self.published = 0
+        self.started_ms = around.now_ms()
+
+    async def serve(self) -> None:
+        """Commit, write cursors in time, and watch keepalives, until cancelled. Raises OutcomeUnknown."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.batcher.serve)
+            nursery.start_soon(self._every_second)
+
+    # --- sessions ---
+
+    def begin(self, session: Session, logged_in: LoggedIn) -> None:
+        """A log-in is committed: end the session before it on this terminal type, and let the new one live.
+
+        Called at the log-in's place in commit order: what the earlier session had put into a batch before is
+        answered already, and what came after is fenced by the store.
+        """
+        before = self.directory.get(session.user, session.terminal)
+        if before is not None:
+            if before.device != session.device:
+                self.damper.record(session.user, session.terminal, trio.current_time())
+            origin = Origin(by=session.device_id, at=session.since_ms, address=session.address)
+            before.fence(Reason.SESSION_TAKEN_OVER, f"logged in elsewhere: {session.device_id}", origin)
+        self.names[session.user] = session.user_name
+        self.directory.add(session)
+        self.presence_changed(session.user, session.terminal)
+
+    def end(self, session: Session) -> None:
+        """A session ends, for whatever reason. Idempotent."""
+        if session.closed:
+            return
+        session.closed = True
+        self.delivery.leave(session)
+        for user in tuple(session.watching):
+            self.directory.unwatch(session, user)
+        # Also when nothing was acknowledged: the device was here until now.
+        self.cursors[session.device] = session.acknowledged
+        if self.directory.remove(session):
+            self.presence_changed(session.user, session.terminal)
+        self._forget_name(session.user)
+
+    async def end_session(self, operation: EndSession, text: str = "") -> OperationResult:
+        """End a session for good, and disconnect its device if it is here, with `text`. Raises CommitRefused."""
+
+        def settled(_: Operation, result: Settlement) -> None:
+            if not isinstance(result, Ended):
+                return
+            session = self.directory.get(operation.user, result.terminal)
+            if session is not None and operation.device_id in (None, session.device_id):
+                origin = Origin(by=operation.by, at=result.at, address=operation.address)
+                session.fence(operation.reason, text or f"{operation.reason.phrase} by {operation.by}", origin)
+
+        return await self.batcher.run(operation, settled)
+
+    async def drain(self) -> None:
+        """Tell every device to come back later, and wait until everything under way is durable and answered."""
+        self.draining = True
+        await self.batcher.wait_idle()
+        for session in self.directory:
+            session.disconnect(
+                Disconnect(
+                    reason=Reason.SERVER_SHUTTING_DOWN,
+                    text="the broker shuts down",
+                    reconnect=True,
+                    reconnect_after_s=1,
+                )
+            )
+        self.write_cursors()
+        await self.batcher.wait_idle()
+
+    # --- presence ---
+
+    def presence_changed(self, user: int, terminal: str) -> None:
+        """Tell whoever follows `user` what is true now on this terminal type."""
+        for watcher in self.directory.watchers(user):
+            if watcher.link.outlet.full:
+                watcher.stale_presence.add(user)
+            else:
+                self._say_presence(watcher, user, terminal)
+                watcher.flush()
+
+    def tell_presence(self, watcher: Session, user: int, *, hidden: bool = False) -> None:
+        """Queue the whole presence of `user` for `watcher`: a frame for each terminal, or one that says offline."""
+        sessions = [] if hidden else self.directory.of(user)
+        if not sessions:
+            watcher.link.say(Presence(user=self.names.get(user, ""), online=False))
+        for session in sessions:
+            self._say_presence(watcher, user, session.terminal)
+
+    def hide_presence(self, user: int, from_name: str) -> None:
+        """`user` has blocked somebody, who must not follow his presence any more: to him, he is offline."""
+        for watcher in self.directory.watchers(user):
+            if watcher.user_name == from_name:
+                self.directory.unwatch(watcher, user)
+                watcher.link.say(Presence(user=self.names.get(user, ""), online=False))
+                watcher.flush()
+
+    def _say_presence(self, watcher: Session, user: int, terminal: str) -> None:
+        session = self.directory.get(user, terminal)
+        watcher.link.say(
+            Presence(
+                user=self.names.get(user, ""),
+                terminal=terminal,
+                online=session is not None,
+                since=session.since_ms if session else self.now_ms(),
+            )
+        )
+
+    def _forget_name(self, user: int) -> None:
+        if not self.directory.of(user) and not self.directory.watchers(user):
+            self.names.pop(user, None)
+
+    # --- retention ---
+
+    def trimmed(self, result: Trimmed) -> None:
+        """Retention moved floors: what is gone from the store is gone from memory."""
+        self.delivery.trimmed(result.floors)
+
+    # --- cursors and keepalive ---
+
+    def write_cursors(self) -> None:
+        """Have what was acknowledged written, with or without a publish to go with."""
+        self._cursors_due = trio.current_time()
+        for operation in self._take_cursors():
+            self.batcher.submit(operation)
+
+    def _take_cursors(self) -> list[Operation]:
+        """The cursors that ride with the commit about to be made: at most one write for each device in a second."""
+        if not self.cursors or (trio.current_time() < self._cursors_due and len(self.cursors) < CURSORS_SOON):
+            return []
+        self._cursors_due = trio.current_time() + CURSOR_WRITE_S / 2
+        moved, self.cursors = self.cursors, {}
+        return [MoveCursors(cursors=tuple(moved.items()))]
+
+    async def _every_second(self) -> None:
+        while True:
+            await trio.sleep(CURSOR_WRITE_S / 2)
+            if self.cursors:
+                self.write_cursors()
+            self._close_silent()
+
+    def _close_silent(self) -> None:
+        """Close the sessions that said nothing for 1.5 × keepalive while they were listened to (MQTT 5.0, 3.1.2.10)."""
+        now = trio.current_time()
+        for session in self.directory:
+            waiting = session.link.waiting_since
+            if waiting is not None and now - waiting > 1.5 * session.keepalive_s:
+                session.disconnect(
+                    Disconnect(
+                        reason=Reason.KEEP_ALIVE_TIMEOUT,
+                        text=f"nothing heard for {1.5 * session.keepalive_s:g} s",
+                        reconnect=True,
+                    )
+                )

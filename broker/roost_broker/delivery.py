@@ -1,0 +1,228 @@
+"""Delivery: pumping sessions along their inboxes.
+
+The inbox is the queue; a session is a cursor over it. A live inbox (one whose user has a session) keeps its newest
+entries in memory as the frames they go out in, encoded once for all devices. A session whose position is just before
+a new entry gets it at once. One that is further behind is pumped: out of that tail if the tail reaches back far
+enough, else by a task that reads pages from the store, until it meets the tail. That is all there is to catch-up,
+live push, and the slow device; there is no seam between them.
+
+**Invariant:** a session is sent position + 1 next, or a GAP from there, and nothing else.
+**Invariant:** a pump rests only after comparing the position with the head, or for want of room in the window or
+the outlet, with no await between that and resting. Whoever makes room pumps again.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import trio
+
+from roost_broker.offload import Offload
+from roost_broker.store import Store
+from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage
+from roost_protocol import codec
+from roost_protocol.frames import Entry, Gap
+from roost_protocol.limits import Limits
+
+if TYPE_CHECKING:
+    from roost_broker.session import Session
+
+_log = logging.getLogger(__name__)
+
+
+class LiveInbox:
+    """The head of an inbox and its tail in memory: the frames of the numbers `first` to `head`."""
+
+    __slots__ = ("_limits", "_tail", "_tail_bytes", "first", "head", "sessions", "user")
+
+    def __init__(self, user: int, head: int, limits: Limits) -> None:
+        self.user = user
+        self.head = head
+        self.first = head + 1
+        self.sessions: list[Session] = []
+        self._tail: deque[bytes] = deque()
+        self._tail_bytes = 0
+        self._limits = limits
+
+    def append(self, seq: int, frame: bytes) -> None:
+        """The entry `seq` is in the store: keep its frame. Numbers come in order, each once."""
+        if seq != self.head + 1:
+            raise AssertionError(f"inbox of user {self.user}: {seq} follows {self.head}")
+        self.head = seq
+        self._tail.append(frame)
+        self._tail_bytes += len(frame)
+        limits = self._limits
+        while self._tail_bytes > limits.tail_bytes_max or len(self._tail) > limits.tail_entries_max:
+            self._drop_first()
+
+    def trimmed(self, floor: int) -> None:
+        """Entries below `floor` are gone from the store: nobody gets them any more."""
+        while self._tail and self.first < floor:
+            self._drop_first()
+
+    def covers(self, seq: int) -> bool:
+        """Whether the frame of `seq` is in memory."""
+        return self.first <= seq <= self.head
+
+    def frames_from(self, seq: int) -> Iterator[bytes]:
+        """The frames of `seq` and all after it; `covers(seq)` must hold."""
+        return islice(self._tail, seq - self.first, None)
+
+    def _drop_first(self) -> None:
+        self._tail_bytes -= len(self._tail.popleft())
+        self.first += 1
+
+
+class Delivery:
+    """All live inboxes of this node, and the pumping of their sessions."""
+
+    def __init__(self, store: Store, readers: Offload, limits: Limits, nursery: trio.Nursery) -> None:
+        self._store = store
+        self._readers = readers
+        self._limits = limits
+        self._nursery = nursery
+        self._inboxes: dict[int, LiveInbox] = {}
+        self._touched: list[Session] = []
+        self.delivered = 0
+        self.gaps = 0
+
+    def join(self, session: "Session", head: int) -> LiveInbox:
+        """A session begins; its inbox lives from now on, at the latest. `head` is that of the log-in's commit."""
+        inbox = self._inboxes.get(session.user)
+        if inbox is None:
+            inbox = self._inboxes[session.user] = LiveInbox(session.user, head, self._limits)
+        inbox.sessions.append(session)
+        return inbox
+
+    def leave(self, session: "Session") -> None:
+        """A session ends; the last one takes the live inbox with it."""
+        inbox = session.inbox
+        inbox.sessions.remove(session)
+        if not inbox.sessions:
+            del self._inboxes[session.user]
+
+    def stored(self, by: "Session", operation: PublishMessage, published: Published) -> None:
+        """A message is durable in every inbox: offer it to every session of every participant."""
+        encoded = published.encoded
+        (sender, seq), *others = published.entries
+        inbox = self._inboxes.get(sender)
+        if inbox is not None:
+            frame = codec.encode_deliver(seq, "own", by.device_id, operation.n, encoded)
+            self._offer(inbox, seq, frame, by, operation, published)
+        for user, user_seq in others:
+            inbox = self._inboxes.get(user)
+            if inbox is not None:
+                self._offer(inbox, user_seq, codec.encode_deliver(user_seq, "message", None, None, encoded))
+
+    def trimmed(self, floors: tuple[Floor, ...]) -> None:
+        """Retention moved these floors."""
+        for floor in floors:
+            inbox = self._inboxes.get(floor.user)
+            if inbox is not None:
+                inbox.trimmed(floor.floor)
+
+    def touch(self, session: "Session") -> None:
+        """The session has something queued: flush it with the rest of this batch."""
+        self._touched.append(session)
+
+    def flush(self) -> None:
+        """Put on the wire what this batch has queued: one write for each connection."""
+        touched, self._touched = self._touched, []
+        for session in touched:
+            session.flush()
+
+    def pump(self, session: "Session") -> None:
+        """Send the session what is next for it, as far as it has room, and rest."""
+        inbox = session.inbox
+        while session.position < inbox.head and session.has_room(0):
+            if not inbox.covers(session.position + 1):
+                self._start_catch_up(session)
+                break
+            for frame in inbox.frames_from(session.position + 1):
+                if not session.has_room(len(frame)):
+                    break
+                session.deliver(session.position + 1, frame)
+            else:
+                continue
+            break
+        session.flush()
+
+    def _offer(
+        self,
+        inbox: LiveInbox,
+        seq: int,
+        frame: bytes,
+        by: "Session | None" = None,
+        operation: PublishMessage | None = None,
+        published: Published | None = None,
+    ) -> None:
+        inbox.append(seq, frame)
+        before = seq - 1
+        size = len(frame)
+        for session in inbox.sessions:
+            if session.position == before and session.has_room(size):
+                if not session.link.queued:
+                    self._touched.append(session)
+                if session is by and operation is not None and published is not None:
+                    session.deliver(seq, _echo(session, seq, operation, published))
+                else:
+                    session.deliver(seq, frame)
+
+    def _start_catch_up(self, session: "Session") -> None:
+        if not session.catching_up:
+            session.catching_up = True
+            self._nursery.start_soon(self._catch_up, session)
+
+    async def _catch_up(self, session: "Session") -> None:
+        """Read pages for a session that is behind the tail, until it meets the tail or has no room."""
+        inbox = session.inbox
+        try:
+            while self._is_behind(session):
+                page = await self._readers.run(
+                    self._store.read_inbox,
+                    session.user,
+                    session.position,
+                    min(self._limits.page_entries_max, session.room_entries),
+                    self._limits.page_bytes_max,
+                )
+                if not session.closed:
+                    self._take_page(session, page)
+                    session.flush()
+        finally:
+            session.catching_up = False
+        if not session.closed and session.position < inbox.head:
+            self.pump(session)
+
+    def _is_behind(self, session: "Session") -> bool:
+        position, inbox = session.position, session.inbox
+        return not session.closed and position < inbox.head and session.has_room(0) and not inbox.covers(position + 1)
+
+    def _take_page(self, session: "Session", page: InboxPage) -> None:
+        """Send what the page has for the session, or the gap before it.
+
+        The session may have moved on while the page was read: what it is past already is skipped.
+        """
+        if page.floor > session.position + 1 and page.floor_reason is not None:
+            session.tell_gap(Gap(first=session.position + 1, last=page.floor - 1, reason=page.floor_reason))
+            self.gaps += 1
+        for entry in page.entries:
+            if entry.seq != session.position + 1:
+                continue
+            frame = codec.encode_deliver(entry.seq, entry.kind, entry.device_id, entry.n, entry.encoded)
+            if not session.has_room(len(frame)):
+                return
+            session.deliver(entry.seq, frame)
+
+
+def _echo(session: "Session", seq: int, operation: PublishMessage, published: Published) -> bytes:
+    """The publisher's own message as its very connection gets it: without the body, which it has."""
+    entry = Entry(
+        id=published.id or "",
+        sender=operation.sender_name,
+        to=operation.to,
+        time=published.time or 0,
+        content_type=operation.content_type,
+    )
+    return codec.encode_deliver(seq, "own", session.device_id, operation.n, codec.encode_entry(entry))

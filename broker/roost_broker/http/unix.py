@@ -1,0 +1,55 @@
+"""The admin socket: a Unix socket that only its owner can open."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+import trio
+
+SOCKET_MODE = 0o600
+BACKLOG = 64
+PATH_BYTES_MAX = 107
+"""Linux, unix(7): 108 bytes with the final zero."""
+
+
+class AdminSocketUnusable(Exception):
+    """The admin socket cannot be made; the message says why."""
+
+
+def open_admin_socket(path: Path) -> trio.SocketListener:
+    """Listen on a Unix socket at `path`, mode 0600. A stale one of a dead process is replaced.
+
+    Raises AdminSocketUnusable.
+    """
+    if len(os.fsencode(path)) > PATH_BYTES_MAX:
+        raise AdminSocketUnusable(
+            f"admin socket {path}: the path of a Unix socket has at most {PATH_BYTES_MAX} bytes; set admin_socket"
+        )
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        # The mode must hold from the first moment: nobody may connect between bind and chmod.
+        before = os.umask(0o777 & ~SOCKET_MODE)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise AdminSocketUnusable(f"admin socket {path}: {error.strerror or error}") from error
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raises OSError (address in use) when somebody does."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another process listens on it")

@@ -1,0 +1,105 @@
+"""One connection of the broker: a transport, the protocol core, and the outlet. What a session speaks through."""
+
+import trio
+
+from roost_broker.outlet import Outlet
+from roost_broker.transport import ConnectionLost, Transport
+from roost_protocol import codec
+from roost_protocol.connection import Connection, Event
+from roost_protocol.frames import Disconnect, Frame
+from roost_protocol.limits import Limits
+from roost_protocol.states import Role
+
+
+class Link:
+    """Frames in and out of one connection.
+
+    `say` queues, `flush` puts everything queued on the wire in one piece: one system call for each connection and
+    batch, however many frames. `scope` is cancelled when the connection is over for this side.
+    """
+
+    __slots__ = ("_ended", "_limits", "_outgoing", "connection", "outlet", "scope", "transport", "waiting_since")
+
+    def __init__(self, transport: Transport, nursery: trio.Nursery, limits: Limits) -> None:
+        self.transport = transport
+        self.connection = Connection(Role.BROKER, limits)
+        self.outlet = Outlet(transport, nursery, limits)
+        self.outlet.lost = self.abandon
+        self.scope = trio.CancelScope()
+        self.waiting_since: float | None = None
+        """Since when this side waits for the peer to say something; None while it is busy with what was said."""
+        self._limits = limits
+        self._outgoing: list[bytes] = []
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether this side has said its last frame, or the connection is lost."""
+        return self._ended
+
+    async def read(self) -> list[Event]:
+        """The next events, at least one; none at all when the peer has closed.
+
+        A checkpoint; safe to cancel. Raises ConnectionLost.
+        """
+        while True:
+            self.waiting_since = trio.current_time()
+            await self.transport.wait_readable()
+            self.waiting_since = None
+            data = self.transport.recv_nowait(self._limits.read_bytes_max)
+            if data is None:
+                continue
+            if not data:
+                return self.connection.receive_eof()
+            events = self.connection.receive_data(data)
+            if events:
+                return events
+
+    def say(self, frame: Frame) -> None:
+        """Queue a frame. Raises LocalProtocolError if it may not be said now; says nothing after the end."""
+        if not self._ended:
+            self._outgoing.append(self.connection.send(frame))
+
+    def say_encoded(self, frame: bytes) -> None:
+        """Queue the bytes of a DELIVER; `Connection.delivered` is the caller's business."""
+        self._outgoing.append(frame)
+
+    @property
+    def queued(self) -> bool:
+        """Whether something waits for `flush`."""
+        return bool(self._outgoing)
+
+    def flush(self) -> None:
+        """Put on the wire what was queued."""
+        if self._outgoing:
+            data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
+            self._outgoing.clear()
+            self.outlet.send(data)
+
+    def disconnect(self, frame: Disconnect) -> None:
+        """Say why the connection ends, and end it. Allowed in every state, also after the peer broke the protocol."""
+        if not self._ended:
+            self._outgoing.append(codec.encode(frame))
+            self.end()
+
+    def end(self) -> None:
+        """Put on the wire what was queued, say nothing more, and stop reading."""
+        if not self._ended:
+            self._ended = True
+            self.flush()
+            self.scope.cancel()
+
+    def abandon(self) -> None:
+        """The transport is lost: nothing can be said any more."""
+        self._ended = True
+        self._outgoing.clear()
+        self.scope.cancel()
+
+    async def finish(self) -> None:
+        """See `Outlet.finish`; at the end the transport is closed, also when this is cancelled."""
+        try:
+            await self.outlet.finish()
+        except ConnectionLost:
+            pass  # the peer went first: there is nobody to wait for
+        finally:
+            self.transport.close()

@@ -1,0 +1,216 @@
+"""Log-in: from a stranger's CONNECT to a live session.
+
+The credential is checked off the event loop; everything else is decided in one operation in commit order (is the
+account still there, does the credential still hold, may this device resume, which epoch), so that two log-ins at once
+end with one session, and the other told.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from roost_broker.accounts import PasswordsBusy, Token, token_digest
+from roost_broker.batcher import Settlement
+from roost_broker.link import Link
+from roost_broker.session import Session
+from roost_broker.store import CommitRefused
+from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
+from roost_protocol.errors import RemoteProtocolError
+from roost_protocol.frames import PROTOCOL_VERSION, Connack, Connect, Disconnect, Granted, Origin
+from roost_protocol.reasons import Reason
+
+if TYPE_CHECKING:
+    from roost_broker.core import Core
+
+_log = logging.getLogger(__name__)
+
+BUSY_RETRY_AFTER_S = 2
+
+
+class LoginRefused(Exception):
+    """The log-in ends here, with this CONNACK."""
+
+    def __init__(self, reason: Reason, text: str = "", retry_after_s: int | None = None) -> None:
+        super().__init__(text or reason.phrase)
+        self.connack = Connack(reason=reason, text=text, retry_after_s=retry_after_s)
+
+
+async def log_in(core: "Core", link: Link) -> Session | None:
+    """Read CONNECT from a new connection and answer it; the live session, or None when there is none.
+
+    What is to be said is on the wire when this returns. Safe to cancel: no session is left behind. Raises
+    ConnectionLost.
+    """
+    session: Session | None = None
+    with trio.move_on_after(core.limits.login_timeout_s) as scope:
+        connect = await _read_connect(link)
+        if connect is not None:
+            session = await _answer(core, link, connect)
+    if scope.cancelled_caught:
+        text = f"not logged in within {core.limits.login_timeout_s} s"
+        link.disconnect(Disconnect(reason=Reason.LOGIN_TIMEOUT, text=text, reconnect=True))
+    return session
+
+
+async def _read_connect(link: Link) -> Connect | None:
+    events = await link.read()
+    match events:
+        case [Connect() as connect]:
+            return connect
+        case [*_, RemoteProtocolError() as violation]:
+            _log.warning("%s: before log-in: %s: connection closed", link.transport.address, violation)
+            link.disconnect(Disconnect(reason=violation.reason, text=violation.text))
+        case _:
+            link.end()
+    return None
+
+
+async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
+    attempt = _Attempt(core, link, connect)
+    try:
+        await attempt.run()
+    except LoginRefused as refused:
+        _log.info("%s: log-in of %r on %s refused: %s", link.transport.address, connect.user, connect.terminal, refused)
+        link.say(refused.connack)
+        link.end()
+    except BaseException:
+        if attempt.session is not None:  # it began, but nobody is left to run it
+            core.end(attempt.session)
+        raise
+    return attempt.session
+
+
+class _Attempt:
+    """One log-in under way."""
+
+    def __init__(self, core: "Core", link: Link, connect: Connect) -> None:
+        self.core = core
+        self.link = link
+        self.connect = connect
+        self.token: Token | None = None
+        self.session: Session | None = None
+
+    async def run(self) -> None:
+        """Log in. Raises LoginRefused."""
+        core, connect = self.core, self.connect
+        if connect.version != PROTOCOL_VERSION:
+            text = f"protocol version {connect.version}; this broker speaks {PROTOCOL_VERSION}"
+            raise LoginRefused(Reason.UNSUPPORTED_PROTOCOL_VERSION, text)
+        if connect.terminal not in core.config.terminal_types:
+            text = f"terminal type {connect.terminal}; configured are {', '.join(core.config.terminal_types)}"
+            raise LoginRefused(Reason.UNKNOWN_TERMINAL_TYPE, text)
+        self._refuse_if_draining()
+        account = await self._authenticate()
+        self._refuse_ping_pong(account)
+        if connect.want_token:
+            self.token = core.accounts.new_token()
+        result = await self._commit(account)
+        if isinstance(result, Refused):
+            self._refuse(result)
+
+    def _refuse_if_draining(self) -> None:
+        if self.core.draining:
+            raise LoginRefused(Reason.SERVER_SHUTTING_DOWN, "the broker shuts down", BUSY_RETRY_AFTER_S)
+
+    async def _authenticate(self) -> Account:
+        """The account that the credential belongs to. The same answer, and time, for a wrong one and no such user."""
+        core, connect = self.core, self.connect
+        if connect.token is not None:
+            owner = await core.readers.run(core.store.token_owner, token_digest(connect.token))
+            if owner and owner.account.name == connect.user and owner.device_id == connect.device:
+                return owner.account
+            raise LoginRefused(Reason.BAD_USER_NAME_OR_PASSWORD, "the token is not valid for this user and device")
+        account = await core.readers.run(core.store.account, connect.user)
+        known = account if account is not None and not account.disabled else None
+        try:
+            right = await core.accounts.check(known.password_hash if known else None, connect.password or "")
+        except PasswordsBusy as busy:
+            raise LoginRefused(Reason.SERVER_BUSY, str(busy), BUSY_RETRY_AFTER_S) from busy
+        if known is None or not right:
+            raise LoginRefused(Reason.BAD_USER_NAME_OR_PASSWORD, "user name or password is wrong")
+        return known
+
+    def _refuse_ping_pong(self, account: Account) -> None:
+        """A log-in that would take over once more, after too many takeovers in a short time, waits."""
+        live = self.core.directory.get(account.user, self.connect.terminal)
+        if live is None or live.device_id == self.connect.device:
+            return
+        wait_s = self.core.damper.wait_s(account.user, self.connect.terminal, trio.current_time())
+        if wait_s is not None:
+            text = f"{self.connect.terminal} was taken over too often; last by {live.device_id}"
+            raise LoginRefused(Reason.CONNECTION_RATE_EXCEEDED, text, wait_s)
+
+    async def _commit(self, account: Account) -> object:
+        connect = self.connect
+        by_token = connect.token is not None
+        operation = LogIn(
+            user=account.user,
+            password_version=None if by_token else account.password_version,
+            token_digest=token_digest(connect.token) if connect.token is not None else None,
+            device_id=connect.device,
+            terminal=connect.terminal,
+            epoch=connect.epoch,
+            last_seq=connect.last_seq,
+            last_id=connect.last_id,
+            incarnation=connect.incarnation,
+            newest=connect.newest,
+            client=connect.client,
+            address=self.link.transport.address,
+            new_token_digest=self.token.digest if self.token else None,
+        )
+        try:
+            return await self.core.batcher.run(operation, self._settled)
+        except CommitRefused as refused:
+            raise LoginRefused(refused.reason, "the store has no room", BUSY_RETRY_AFTER_S) from refused
+
+    def _settled(self, operation: Operation, result: Settlement) -> None:
+        """The log-in is committed: at this very place in commit order the session begins."""
+        if not isinstance(operation, LogIn) or not isinstance(result, LoggedIn):
+            return
+        core, link = self.core, self.link
+        session = Session(core, link, self.connect, operation.user, result)
+        core.begin(session, result)
+        if link.ended or core.draining:  # the device has gone meanwhile, or there is no time left for it
+            core.end(session)
+            link.end()
+            return
+        self.session = session
+        link.say(self._connack(session, result))
+        core.delivery.pump(session)
+        _log.info(
+            "%s/%s logged in on %s from %s, epoch %d, at %d of %d%s",
+            session.user_name, session.device_id, session.terminal, session.address, session.epoch,
+            result.position, result.head, f", took over from {result.took_over.device_id}" if result.took_over else "",
+        )  # fmt: skip
+
+    def _connack(self, session: Session, result: LoggedIn) -> Connack:
+        limits = self.core.limits
+        owner = result.took_over
+        return Connack(
+            epoch=result.epoch,
+            head=result.head,
+            floor=result.floor,
+            position=result.position,
+            incarnation=result.incarnation,
+            start_over=result.start_over,
+            settled_n=result.settled_n,
+            granted=Granted(
+                frame_bytes_max=limits.frame_bytes_max,
+                body_bytes_max=limits.body_bytes_max,
+                publish_max=limits.publish_max,
+                receive_max=session.receive_max,
+                receive_bytes_max=session.receive_bytes_max,
+                keepalive_s=session.keepalive_s,
+            ),
+            token=self.token.token if self.token else None,
+            took_over=Origin(by=owner.device_id, at=owner.at, address=owner.address) if owner else None,
+            resumed=result.resumed,
+        )
+
+    def _refuse(self, refused: Refused) -> None:
+        error = LoginRefused(refused.reason, refused.text)
+        if refused.by is not None:
+            origin = Origin(by=refused.by, at=refused.at or 0, address=refused.address)
+            error.connack = Connack(reason=refused.reason, text=refused.text, origin=origin)
+        raise error

@@ -1,0 +1,96 @@
+"""Retention in the background: inboxes are trimmed, and devices long unseen forgotten, in slices between the publishes.
+
+A slice is one operation in a batch of its own bounds, so no publish ever waits for more than one slice.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from roost_broker.batcher import Settlement
+from roost_broker.config import DAY_MS
+from roost_broker.store import CommitRefused
+from roost_broker.store.operations import ForgetDevices, Forgotten, Operation, Trim, Trimmed
+
+if TYPE_CHECKING:
+    from roost_broker.core import Core
+
+_log = logging.getLogger(__name__)
+
+USERS_A_SLICE = 256
+"""Inboxes looked at in one commit: a few reads each."""
+
+DEVICES_A_SLICE = 64
+"""Devices looked at in one commit: each that is forgotten has up to `publish_max` outcomes to remove."""
+
+CLOCK_JUMP_MS = 3600 * 1000
+"""When the wall clock and the monotonic one disagree by so much, nothing is trimmed by age until the next walk."""
+
+
+class RetentionKeeper:
+    """Walks through all inboxes and devices, over and over."""
+
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+        self._config = core.config.retention
+        self._clock_offset_ms = self._offset_ms()
+
+    async def serve(self) -> None:
+        """Walk, rest for the configured interval, and so on, until cancelled."""
+        while True:
+            await trio.sleep(self._config.interval_s)
+            try:
+                await self.walk()
+                await self.forget_devices()
+            except CommitRefused as refused:
+                _log.error("retention cannot write: %s; trying again in %s s", refused, self._config.interval_s)
+
+    async def walk(self) -> int:
+        """Trim every inbox to the configured retention; how many entries went. Raises CommitRefused."""
+        policy = self._config.policy()
+        if self._clock_jumped():
+            _log.warning("the wall clock jumped: nothing is trimmed by age until the next walk")
+            policy = type(policy)(age_ms=None, count=policy.count, bytes=policy.bytes)
+        after: int | None = 0
+        entries = 0
+        while after is not None:
+            trim = Trim(
+                retention=policy, after=after, users_max=USERS_A_SLICE, entries_max=self._core.limits.trim_slice_max
+            )
+            result = await self._core.batcher.run(trim, self._settled)
+            if not isinstance(result, Trimmed):
+                raise AssertionError(f"not the outcome of a trim: {result!r}")
+            entries += result.entries
+            after = result.next_after
+        return entries
+
+    async def forget_devices(self) -> int:
+        """Forget devices not seen for the configured time; how many. Raises CommitRefused."""
+        if not self._config.forget_devices_days:
+            return 0
+        seen_before = self._core.now_ms() - int(self._config.forget_devices_days * DAY_MS)
+        after: int | None = 0
+        forgotten = 0
+        while after is not None:
+            live = frozenset(session.device for session in self._core.directory)
+            forget = ForgetDevices(seen_before=seen_before, keep=live, after=after, devices_max=DEVICES_A_SLICE)
+            result = await self._core.batcher.run(forget)
+            if not isinstance(result, Forgotten):
+                raise AssertionError(f"not the outcome of forgetting devices: {result!r}")
+            forgotten += len(result.devices)
+            after = result.next_after
+        return forgotten
+
+    def _settled(self, _: Operation, result: Settlement) -> None:
+        if isinstance(result, Trimmed):
+            self._core.trimmed(result)
+
+    def _offset_ms(self) -> int:
+        return self._core.now_ms() - int(trio.current_time() * 1000)
+
+    def _clock_jumped(self) -> bool:
+        offset = self._offset_ms()
+        jumped = abs(offset - self._clock_offset_ms) > CLOCK_JUMP_MS
+        self._clock_offset_ms = offset
+        return jumped

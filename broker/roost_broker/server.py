@@ -1,0 +1,102 @@
+"""Connections: accepting them within bounds, and the life of each from its first byte to its close."""
+
+import logging
+from collections import Counter
+
+import trio
+
+from roost_broker.core import Core
+from roost_broker.link import Link
+from roost_broker.login import log_in
+from roost_broker.session import Session
+from roost_broker.transport import ConnectionLost, Listener, Transport
+from roost_protocol.frames import Disconnect
+from roost_protocol.reasons import Reason
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """The connections of one node, over any transports."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._from: Counter[str] = Counter()
+        self._before_login = 0
+        self._gone = trio.lowlevel.ParkingLot()
+        self.refused: Counter[Reason] = Counter()
+
+    @property
+    def connections(self) -> int:
+        """Connections now, with those that are not logged in."""
+        return self._from.total()
+
+    async def wait_no_connections(self) -> None:
+        """Wait until every connection is closed. Safe to cancel."""
+        while self.connections:
+            await self._gone.park()
+
+    async def serve(self, listener: Listener) -> None:
+        """Accept connections until cancelled or the listener is closed."""
+        while True:
+            try:
+                transport = await listener.accept()
+            except ConnectionLost:
+                return
+            self._core.nursery.start_soon(self._serve_connection, transport)
+
+    async def _serve_connection(self, transport: Transport) -> None:
+        core = self._core
+        link = Link(transport, core.nursery, core.limits)
+        full = self._is_full(transport.host)
+        self._from[transport.host] += 1
+        try:
+            if full is not None:
+                self._turn_away(link, full)
+            else:
+                await self._serve_link(link)
+            await link.finish()
+        except ConnectionLost:
+            pass  # the peer is gone; the session, if there was one, has ended
+        finally:
+            transport.close()
+            self._from[transport.host] -= 1
+            if not self._from[transport.host]:
+                del self._from[transport.host]
+            self._gone.unpark_all()
+
+    def _is_full(self, host: str) -> str | None:
+        """Which bound a further connection from `host` would break."""
+        limits = self._core.limits
+        if self.connections >= limits.connections_max:
+            return f"the broker has its {limits.connections_max} connections"
+        if self._before_login >= limits.connections_before_login_max:
+            return f"{limits.connections_before_login_max} connections are not logged in yet"
+        if self._from[host] >= limits.connections_per_address_max:
+            return f"{host} has its {limits.connections_per_address_max} connections"
+        return None
+
+    def _turn_away(self, link: Link, text: str) -> None:
+        self.refused[Reason.SERVER_BUSY] += 1
+        _log.warning("%s turned away: %s", link.transport.address, text)
+        link.disconnect(Disconnect(reason=Reason.SERVER_BUSY, text=text, reconnect=True, reconnect_after_s=5))
+
+    async def _serve_link(self, link: Link) -> None:
+        """Log in, and live. The session is ended, and the link too, when this returns or raises ConnectionLost."""
+        session: Session | None = None
+        try:
+            with link.scope:
+                session = await self._log_in(link)
+                if session is not None:
+                    await session.run()
+        finally:
+            if session is not None:
+                self._core.end(session)
+            link.end()
+
+    async def _log_in(self, link: Link) -> Session | None:
+        self._before_login += 1
+        try:
+            return await log_in(self._core, link)
+        finally:
+            self._before_login -= 1

@@ -1,0 +1,270 @@
+"""One live session: a device of a user on a terminal type, as a cursor over the user's inbox.
+
+Reads frames one after the other from its link. A PUBLISH joins the open batch and is answered when that is committed;
+a request is answered before the next frame is read, so that a device cannot pile up work.
+
+**Invariant:** at most `publish_max` publishes of a session are unsettled; past that its socket is not read.
+**Invariant:** at most `receive_max` entries and `receive_bytes_max` bytes are unacknowledged, unless a single entry
+alone is larger than that.
+**Invariant:** once `closed`, a session is in no inbox and in no directory, and publishes nothing more.
+"""
+
+import hashlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+
+from roost_broker import requests
+from roost_broker.batcher import Settlement
+from roost_broker.link import Link
+from roost_broker.store import CommitRefused
+from roost_broker.store.operations import LoggedIn, Operation, Published, PublishMessage
+from roost_protocol.errors import RemoteProtocolError
+from roost_protocol.frames import Ack, Connect, Disconnect, Frame, Gap, Origin, Puback, Publish
+from roost_protocol.reasons import Reason
+
+if TYPE_CHECKING:
+    from roost_broker.core import Core
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5
+"""When a publish that failed for want of space may be tried again: retention frees space in slices meanwhile."""
+
+CHUNK_ENTRIES = 32
+"""Delivered entries are counted off the window in chunks of at most so many: the grain of cumulative ACKs."""
+
+
+class _Chunk(NamedTuple):
+    last: int
+    entries: int
+    bytes: int
+
+
+class Session:
+    """The live state of one user on one terminal type. Made by `login`; `run` is its life."""
+
+    def __init__(self, core: "Core", link: Link, connect: Connect, user: int, logged_in: LoggedIn) -> None:
+        self.core = core
+        self.link = link
+        self.user = user
+        self.user_name = connect.user
+        self.terminal = connect.terminal
+        self.device = logged_in.device
+        self.device_id = connect.device
+        self.client = connect.client
+        self.epoch = logged_in.epoch
+        self.address = link.transport.address
+        self.since_ms = core.now_ms()
+        self.closed = False
+        self.watching: set[int] = set()
+        self.stale_presence: set[int] = set()
+        """Users followed whose state this session was not told for want of room."""
+
+        limits = core.limits
+        self.position = logged_in.position
+        self.acknowledged = logged_in.position
+        self.catching_up = False
+        self.keepalive_s = min(connect.keepalive_s, limits.keepalive_s)
+        self.receive_max = min(connect.receive_max, limits.receive_max)
+        self.receive_bytes_max = min(connect.receive_bytes_max, limits.receive_bytes_max)
+        self._body_bytes_max = limits.body_bytes_max
+        self._publish_max = limits.publish_max
+        self._window: deque[_Chunk] = deque()
+        self._window_entries = 0
+        self._window_bytes = 0
+        self._chunk_entries = 0
+        self._chunk_bytes = 0
+        self.unsettled = 0
+        self._settled = trio.lowlevel.ParkingLot()
+        self._has_room = trio.lowlevel.ParkingLot()
+        link.outlet.room = self.outlet_has_room
+        self.inbox = core.delivery.join(self, logged_in.head)
+
+    # --- reading ---
+
+    async def run(self) -> None:
+        """Read and answer until the connection ends. Raises ConnectionLost."""
+        while True:
+            events = await self.link.read()
+            if not events:
+                return
+            for event in events:
+                if isinstance(event, RemoteProtocolError):
+                    self.violated(event)
+                    return
+                if type(event) is Publish:
+                    await self._wait_turn()
+                    self._publish(event)
+                elif type(event) is Ack:
+                    self._acknowledge(event.seq)
+                elif type(event) is Disconnect:
+                    self.link.end()
+                    return
+                else:
+                    await self._request(event)
+            self.flush()
+            if self.link.outlet.full:
+                await self._wait_outlet()
+
+    async def _request(self, frame: Frame) -> None:
+        self.flush()
+        answer = await requests.answer(self, frame)
+        if answer is not None and not self.closed:
+            self.link.say(answer)
+
+    async def _wait_turn(self) -> None:
+        """Read on only when another publish may be unsettled: what is not read is backpressure for the device."""
+        while self.unsettled >= self._publish_max:
+            self.flush()
+            await self._settled.park()
+        if self.core.batcher.full:
+            self.flush()
+            await self.core.batcher.wait_room()
+
+    async def _wait_outlet(self) -> None:
+        while self.link.outlet.full:
+            await self._has_room.park()
+
+    # --- publishing ---
+
+    def _publish(self, frame: Publish) -> None:
+        text, data = frame.text, frame.data
+        body = text.encode() if text is not None else (data or b"")
+        digest = hashlib.blake2b(
+            b"%d\0%b\0%b\0%b" % (text is None, frame.to.encode(), frame.content_type.encode(), body), digest_size=16
+        ).digest()
+        too_large = len(body) > self._body_bytes_max
+        operation = PublishMessage(
+            sender=self.user,
+            sender_name=self.user_name,
+            device=self.device,
+            terminal=self.terminal,
+            epoch=self.epoch,
+            n=frame.n,
+            to=frame.to,
+            content_type=frame.content_type,
+            text=text,
+            data=data,
+            digest=digest,
+            refused=Reason.PACKET_TOO_LARGE if too_large else None,
+        )
+        self.unsettled += 1
+        self.core.batcher.submit(operation, self._published, len(body))
+
+    def _published(self, operation: Operation, result: Settlement) -> None:
+        """The batch is committed: answer, and offer the message to every session of every participant."""
+        self.unsettled -= 1
+        if self._settled:
+            self._settled.unpark()
+        if not isinstance(operation, PublishMessage):
+            raise AssertionError(f"settled as a publish: {operation!r}")
+        if not self.closed:
+            if not self.link.queued:
+                self.core.delivery.touch(self)
+            self.link.say(self._puback(operation.n, result))
+        if isinstance(result, Published) and result.entries:
+            self.core.published += 1
+            self.core.delivery.stored(self, operation, result)
+
+    def _puback(self, n: int, result: Settlement) -> Puback:
+        if isinstance(result, CommitRefused):
+            return Puback(n=n, reason=result.reason, text="the store has no room", retry_after_s=RETRY_AFTER_S)
+        if not isinstance(result, Published):
+            raise AssertionError(f"not the outcome of a publish: {result!r}")
+        reason = result.reason
+        if reason is Reason.SUCCESS:
+            return Puback(n=n, seq=result.seq, id=result.id, time=result.time, retransmission=result.retransmission)
+        text = f"a body has at most {self._body_bytes_max} bytes" if reason is Reason.PACKET_TOO_LARGE else ""
+        retry = RETRY_AFTER_S if reason is Reason.QUOTA_EXCEEDED else None
+        return Puback(n=n, reason=reason, text=text, retry_after_s=retry, retransmission=result.retransmission)
+
+    # --- delivery: the window ---
+
+    @property
+    def room_entries(self) -> int:
+        """How many entries the window has room for."""
+        return self.receive_max - self._window_entries
+
+    def has_room(self, entry_bytes: int) -> bool:
+        """Whether an entry of so many bytes may be sent now: into the window and the outlet, to a live session."""
+        entries = self._window_entries
+        if self.closed or self.link.outlet.full:
+            return False
+        return entries == 0 or (
+            entries < self.receive_max and self._window_bytes + entry_bytes <= self.receive_bytes_max
+        )
+
+    def deliver(self, seq: int, frame: bytes) -> None:
+        """Queue the frame of the next entry, `seq`; `has_room` was asked."""
+        self.link.say_encoded(frame)
+        self.position = seq
+        size = len(frame)
+        self._window_entries += 1
+        self._window_bytes += size
+        self._chunk_entries += 1
+        self._chunk_bytes += size
+        if self._chunk_entries >= CHUNK_ENTRIES:
+            self._close_chunk()
+
+    def tell_gap(self, gap: Gap) -> None:
+        """Queue a GAP: the position moves to its end."""
+        self._close_chunk()
+        self.link.connection.delivered(self.position)
+        self.link.say(gap)
+        self.position = gap.last
+
+    def flush(self) -> None:
+        """Put on the wire what is queued."""
+        if self._chunk_entries:
+            self._close_chunk()
+        if not self.closed:
+            self.link.connection.delivered(self.position)
+        self.link.flush()
+
+    def _close_chunk(self) -> None:
+        if self._chunk_entries:
+            self._window.append(_Chunk(self.position, self._chunk_entries, self._chunk_bytes))
+            self._chunk_entries = self._chunk_bytes = 0
+
+    def _acknowledge(self, seq: int) -> None:
+        if seq <= self.acknowledged:
+            return
+        self.acknowledged = seq
+        self.core.cursors[self.device] = seq
+        while self._window and self._window[0].last <= seq:
+            _, entries, size = self._window.popleft()
+            self._window_entries -= entries
+            self._window_bytes -= size
+        if self.position < self.inbox.head:
+            self.core.delivery.pump(self)
+
+    def outlet_has_room(self) -> None:
+        """The outlet is empty again: read on, pump, and tell what could not be told."""
+        if self.closed:
+            return
+        self._has_room.unpark_all()
+        stale, self.stale_presence = self.stale_presence, set()
+        for user in sorted(stale):
+            self.core.tell_presence(self, user)
+        self.core.delivery.pump(self)
+
+    # --- the end ---
+
+    def violated(self, violation: RemoteProtocolError) -> None:
+        """The device broke the protocol: say so, and end."""
+        _log.warning("%s/%s (%s): %s: connection closed", self.user_name, self.device_id, self.address, violation)
+        self.disconnect(Disconnect(reason=violation.reason, text=violation.text))
+
+    def fence(self, reason: Reason, text: str, origin: Origin) -> None:
+        """End the session for good: another device has taken over, or somebody has ended it."""
+        self.disconnect(Disconnect(reason=reason, text=text, origin=origin))
+
+    def disconnect(self, frame: Disconnect) -> None:
+        """Say why the session ends, and end it: from here on it publishes nothing and gets nothing."""
+        if not self.closed:
+            self.flush()
+            self.core.end(self)
+            self.link.disconnect(frame)

@@ -1,0 +1,49 @@
+"""How a store fails as a whole.
+
+::
+
+    StoreError
+    ├── StoreUnusable      it cannot be opened: in use, unreadable, of a newer version, damaged
+    ├── CommitRefused      a transaction was not done, and is known not to be: nothing changed
+    └── OutcomeUnknown     a transaction may or may not be durable: the process must stop and look again
+"""
+
+from typing import Literal
+
+from roost_protocol.reasons import Reason
+
+EX_IOERR = 74
+"""sysexits.h: an error while doing input or output on a file."""
+EX_CONFIG = 78
+"""sysexits.h: something was found in an unconfigured or misconfigured state."""
+
+
+class StoreError(Exception):
+    """Something is wrong with the store. Never raised itself."""
+
+
+class StoreUnusable(StoreError):
+    """The store cannot be opened; the message says where, what was found, and what to do.
+
+    `exit_status` is that of sysexits.h: 78 when the configuration is at fault (in use, a newer version, no right to
+    it), 74 when the data is.
+    """
+
+    def __init__(self, message: str, exit_status: Literal[74, 78]) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class CommitRefused(StoreError):
+    """The transaction was not done, and nothing changed: the map or the disk is full. `reason` is for the senders."""
+
+    def __init__(self, message: str, reason: Reason = Reason.QUOTA_EXCEEDED) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class OutcomeUnknown(StoreError):
+    """The disk failed at a moment when the transaction may have become durable, or may not.
+
+    The process must stop without telling any sender anything; after a restart the store says what is true.
+    """

@@ -1,0 +1,262 @@
+"""The store in memory: the reference model of the port, and what the simulation runs on.
+
+A commit works on a copy of the state and puts it in place of the state when every operation is done. So a commit
+that fails on the way changes nothing, and a reader in another thread, which looks at the state once, sees what some
+whole commit left. The copy makes a commit take time in proportion to all that is stored; this is the
+specification, not a store for many messages.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from roost_broker.store import memory_accounts, memory_operations
+from roost_broker.store.ids import first_message_id
+from roost_broker.store.memory_operations import Batch
+from roost_broker.store.memory_state import Group, InboxEntry, State
+from roost_broker.store.operations import (
+    Account,
+    ChangeMembers,
+    CreateGroup,
+    CreateUser,
+    DeviceRecord,
+    EndSession,
+    ForgetDevices,
+    GroupRecord,
+    InboxPage,
+    LogIn,
+    MoveCursors,
+    Operation,
+    OperationResult,
+    PublishMessage,
+    ScrollPage,
+    SetPassword,
+    SetRelation,
+    StoredEntry,
+    StoreStatistics,
+    TokenOwner,
+    Trim,
+    UserRow,
+)
+from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
+
+_Apply = Callable[[State, Any, Batch], OperationResult]
+
+_APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
+    {
+        PublishMessage: memory_operations.publish,
+        MoveCursors: memory_operations.move_cursors,
+        LogIn: memory_operations.log_in,
+        EndSession: memory_operations.end_session,
+        ForgetDevices: memory_operations.forget_devices,
+        Trim: memory_operations.trim,
+        CreateUser: memory_accounts.create_user,
+        SetPassword: memory_accounts.set_password,
+        CreateGroup: memory_accounts.create_group,
+        ChangeMembers: memory_accounts.change_members,
+        SetRelation: memory_accounts.set_relation,
+    }
+)
+
+
+class MemoryStore:
+    """A `Store` that lives as long as the object.
+
+    `limits` are the bounds to keep, `random` makes ids and incarnations. Publishes are refused when the messages
+    kept have more than `map_bytes - reserve_bytes` bytes; by default there is no bound. `commit` never fails.
+    """
+
+    def __init__(
+        self, *, limits: Limits, random: Random, map_bytes: int = sys.maxsize, reserve_bytes: int = 0
+    ) -> None:
+        self._limits = limits
+        self._random = random
+        self._map_bytes = map_bytes
+        self._reserve_bytes = reserve_bytes
+        self._state = State()
+
+    def commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
+        """See `Store.commit`."""
+        state = self._state.copy()
+        batch = Batch(
+            now_ms=now_ms,
+            limits=self._limits,
+            random=self._random,
+            next_message_id=first_message_id(state.last_message_id, now_ms, self._random),
+            has_room=self._map_bytes == sys.maxsize
+            or state.message_bytes() + self._reserve_bytes <= self._map_bytes,
+        )
+        results = [_APPLY[type(operation)](state, operation, batch) for operation in operations]
+        self._state = state
+        return results
+
+    def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:
+        """See `Store.read_inbox`."""
+        state = self._state
+        found = [(seq, entry) for seq, entry in state.inbox(user) if seq > after]
+        page = _within(found[:entries_max], bytes_max)
+        start = state.start(user)
+        return InboxPage(
+            head=state.head(user),
+            floor=start.floor,
+            floor_reason=start.reason,
+            entries=tuple(_stored(state, seq, entry) for seq, entry in page),
+        )
+
+    def read_conversation(
+        self,
+        user: int,
+        conversation: str | None,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        bytes_max: int,
+    ) -> ScrollPage:
+        """See `Store.read_conversation`."""
+        state = self._state
+        found = list(state.inbox(user))
+        if conversation is not None:
+            wanted = state.conversation(conversation)
+            found = [(seq, entry) for seq, entry in found if entry.conversation == wanted]
+        if after is not None:
+            found = [(seq, entry) for seq, entry in found if seq > after]
+        else:
+            found = [(seq, entry) for seq, entry in reversed(found) if before is None or seq < before]
+        page = _within(found[:limit], bytes_max)
+        return ScrollPage(
+            head=state.head(user),
+            floor=state.start(user).floor,
+            entries=tuple(_stored(state, seq, entry) for seq, entry in sorted(page, key=lambda row: row[0])),
+            more=len(found) > len(page),
+        )
+
+    def account(self, name: str) -> Account | None:
+        """See `Store.account`."""
+        return self._state.user_named(name)
+
+    def token_owner(self, digest: bytes) -> TokenOwner | None:
+        """See `Store.token_owner`."""
+        state = self._state
+        number = state.device_with_token(digest)
+        if number is None:
+            return None
+        device = state.devices[number]
+        return TokenOwner(account=state.users[device.user], device_id=device.device_id)
+
+    def route(self, sender: int, to: str) -> tuple[int, ...] | Reason:
+        """See `Store.route`."""
+        return self._state.recipients(sender, to)
+
+    def is_blocked(self, user: int, by: int) -> bool:
+        """See `Store.is_blocked`."""
+        return any(relation.kind == "block" and relation.other == user for relation in self._state.relations_of(by))
+
+    def devices(self, user: int) -> tuple[DeviceRecord, ...]:
+        """See `Store.devices`."""
+        records = [
+            DeviceRecord(
+                device=number,
+                device_id=device.device_id,
+                terminal=device.terminal,
+                client=device.client,
+                cursor=device.cursor,
+                settled_n=device.settled_n,
+                last_seen=device.last_seen,
+            )
+            for number, device in self._state.devices_of(user).items()
+        ]
+        return tuple(sorted(records, key=lambda record: record.device_id))
+
+    def relations(self, user: int, kind: str) -> tuple[str, ...]:
+        """See `Store.relations`."""
+        state = self._state
+        return _sorted(state.users[relation.other].name for relation in state.relations_of(user) if relation.kind == kind)
+
+    def group(self, name: str) -> GroupRecord | None:
+        """See `Store.group`."""
+        state = self._state
+        number = state.group_named(name)
+        return None if number is None else _group_record(state, state.groups[number])
+
+    def groups_of(self, user: int) -> tuple[str, ...]:
+        """See `Store.groups_of`."""
+        return _sorted(group.name for group in self._state.groups_of(user))
+
+    def list_users(self, after: str, limit: int) -> tuple[UserRow, ...]:
+        """See `Store.list_users`."""
+        state = self._state
+        rows = [
+            UserRow(
+                user=account.user,
+                name=account.name,
+                created=account.created,
+                disabled=account.disabled,
+                head=state.head(account.user),
+                floor=state.start(account.user).floor,
+                devices=len(state.devices_of(account.user)),
+            )
+            for account in state.users.values()
+            if account.name.encode() > after.encode()
+        ]
+        return tuple(sorted(rows, key=lambda row: row.name.encode())[:limit])
+
+    def list_groups(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
+        """See `Store.list_groups`."""
+        state = self._state
+        groups = [group for group in state.groups.values() if group.name.encode() > after.encode()]
+        groups.sort(key=lambda group: group.name.encode())
+        return tuple(_group_record(state, group) for group in groups[:limit])
+
+    def statistics(self) -> StoreStatistics:
+        """See `Store.statistics`; here it takes time in proportion to the entries."""
+        state = self._state
+        return StoreStatistics(
+            used_bytes=state.message_bytes(),
+            map_bytes=self._map_bytes,
+            reserve_bytes=self._reserve_bytes,
+            users=len(state.users),
+            devices=len(state.devices),
+            groups=len(state.groups),
+            messages=len({entry.message_id for entry in state.entries.values()}),
+            entries=len(state.entries),
+        )
+
+    def close(self) -> None:
+        """See `Store.close`; here there is nothing to let go of."""
+
+
+def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[int, InboxEntry]]:
+    """As many of the first as fit into `bytes_max`, but at least one."""
+    page: list[tuple[int, InboxEntry]] = []
+    size = 0
+    for seq, entry in found:
+        size += len(entry.encoded)
+        if page and size > bytes_max:
+            break
+        page.append((seq, entry))
+    return page
+
+
+def _stored(state: State, seq: int, entry: InboxEntry) -> StoredEntry:
+    if entry.device is None:
+        return StoredEntry(seq=seq, kind="message", encoded=entry.encoded)
+    device = state.devices.get(entry.device)
+    if device is None:  # it was forgotten since
+        return StoredEntry(seq=seq, kind="own", encoded=entry.encoded)
+    return StoredEntry(seq=seq, kind="own", encoded=entry.encoded, device_id=device.device_id, n=entry.n)
+
+
+def _group_record(state: State, group: Group) -> GroupRecord:
+    return GroupRecord(
+        name=group.name,
+        owner=state.users[group.owner].name,
+        members=tuple(state.users[user].name for user in sorted(group.members)),
+    )
+
+
+def _sorted(names: "Sequence[str] | Any") -> tuple[str, ...]:
+    return tuple(sorted(names, key=str.encode))

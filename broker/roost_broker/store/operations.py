@@ -1,0 +1,395 @@
+"""What can be done to a store, and what came of it: the vocabulary of `Store.commit`.
+
+Every change goes through one writer as an *operation*; a batch of operations is one transaction, applied in order,
+each decided on the state that those before it left. An operation never fails for what it asks: it gives `Refused`
+with a reason instead. Only the transaction as a whole fails (see `errors`), and then nothing of it happened.
+
+Users, devices and groups go by number inside the store: numbers are never used again, so that a removed user's
+entries can never be taken for those of a later one with the same name. Times are Unix time in milliseconds.
+"""
+
+from msgspec import Struct
+
+from roost_protocol.frames import EntryKind, GapReason
+from roost_protocol.reasons import Reason
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One change asked for."""
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """The answer to an operation that may not be done; nothing was changed.
+
+    `by`, `at` and `address` say who took a session over or ended it, where that is the reason.
+    """
+
+    reason: Reason
+    text: str = ""
+    by: str | None = None
+    at: int | None = None
+    address: str = ""
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """The answer to an operation that was done and has nothing else to say."""
+
+
+# --- messages -----------------------------------------------------------------------------------------------------
+
+
+class PublishMessage(Operation, frozen=True, kw_only=True):
+    """Store a message in the inbox of its sender and of every recipient, in one go.
+
+    Decided in this order: the fence (`epoch` is that of the session, or `session taken over`, unsettled); the
+    outcome of (`device`, `n`) if there is one (same `digest`: that outcome again, `retransmission`; another digest:
+    `packet identifier in use`; older than the newest `publish_max`: `settled long ago`); `refused`, if the session
+    has found something wrong with it; the recipient, the block list, the membership; the space that is left
+    (`quota exceeded`, unsettled). A refusal that is settled is what a retransmission gets as well.
+    """
+
+    sender: int
+    sender_name: str
+    device: int
+    terminal: str
+    epoch: int
+    n: int
+    to: str
+    content_type: str
+    text: str | None = None
+    data: bytes | None = None
+    digest: bytes
+    """16 bytes that stand for recipient, type and body: what makes a retransmission the same publish."""
+    refused: Reason | None = None
+
+
+class Published(Struct, frozen=True, kw_only=True):
+    """The outcome of a publish. `entries` and `encoded` are there only when it was stored just now."""
+
+    n: int
+    reason: Reason
+    settled: bool = True
+    """Whether the outcome is kept; an unsettled refusal may be tried again with the same `n`."""
+    retransmission: bool = False
+    seq: int | None = None
+    """Its number in the sender's inbox."""
+    id: str | None = None
+    time: int | None = None
+    entries: tuple[tuple[int, int], ...] = ()
+    """(user, seq) for each inbox it went to, the sender's first."""
+    encoded: bytes = b""
+    """The entry as `codec.encode_entry` made it: the bytes that were stored."""
+
+
+class MoveCursors(Operation, frozen=True, kw_only=True):
+    """Set the cursors of devices to what they acknowledged, and note them as seen now. Unknown devices are skipped."""
+
+    cursors: tuple[tuple[int, int], ...]
+    """(device, seq); a cursor never goes back here."""
+
+
+# --- sessions -----------------------------------------------------------------------------------------------------
+
+
+class LogIn(Operation, frozen=True, kw_only=True):
+    """Begin a session of `user` on `terminal` for the device with id `device_id`, and fence the one before it.
+
+    Refused: the user is gone or disabled, or the credential does not hold any more (`bad user name or password`);
+    the device id belongs to another terminal type (`client identifier not valid`); the user has as many devices as
+    allowed (`quota exceeded`); or an automatic reconnect (`epoch` is given) to a session that another device has
+    taken over since (`session taken over`), or that was ended (the reason it was ended for).
+    """
+
+    user: int
+    password_version: int | None = None
+    """The version of the password that was checked; or: """
+    token_digest: bytes | None = None
+    """the digest of the device token that was shown."""
+    device_id: str
+    terminal: str
+    epoch: int | None = None
+    last_seq: int = 0
+    last_id: str | None = None
+    incarnation: str | None = None
+    newest: int | None = None
+    client: str = ""
+    address: str = ""
+    new_token_digest: bytes | None = None
+    """Of a token to be issued to the device; it replaces the one it had."""
+
+
+class Owner(Struct, frozen=True, kw_only=True):
+    """The session before: its device, since when (ms), and from which address."""
+
+    device: int
+    device_id: str
+    at: int
+    address: str
+
+
+class LoggedIn(Struct, frozen=True, kw_only=True):
+    """The session as it begins."""
+
+    device: int
+    epoch: int
+    """Larger than every epoch before, in this store and (as far as the clock is right) in one restored to its place."""
+    head: int
+    floor: int
+    position: int
+    """The number that delivery starts after; the device's cursor is set to it."""
+    incarnation: str
+    start_over: bool
+    """`last_seq` is beyond the head, or `last_id` or `incarnation` is not what is here; `position` is 0 then."""
+    settled_n: int
+    took_over: Owner | None
+    """The owner before, if it was another device (whether or not its session is still alive)."""
+    resumed: bool
+
+
+class EndSession(Operation, frozen=True, kw_only=True):
+    """End the session of `user` on `terminal` for good: an automatic reconnect of its device is refused with `reason`.
+
+    With `device_id`: only if that device owns the session; and if `revoke`, its token is revoked in any case.
+    Refused with `not found` if there is no such session or device.
+    """
+
+    user: int
+    terminal: str | None = None
+    """None: the terminal of the device."""
+    device_id: str | None = None
+    reason: Reason
+    by: str
+    address: str = ""
+    revoke: bool = False
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """The session that was ended: `epoch` is its last (0 if the device owned none), `terminal` its terminal type."""
+
+    terminal: str
+    epoch: int
+    at: int
+
+
+class ForgetDevices(Operation, frozen=True, kw_only=True):
+    """Forget devices not seen since `seen_before`: cursor, outcomes, token. Looks at most at `devices_max` of them."""
+
+    seen_before: int
+    keep: frozenset[int]
+    """Devices that have a session now."""
+    after: int = 0
+    devices_max: int
+
+
+class Forgotten(Struct, frozen=True, kw_only=True):
+    """`devices` are gone; `next_after` continues the walk, None at its end."""
+
+    devices: tuple[int, ...]
+    next_after: int | None
+
+
+# --- accounts -----------------------------------------------------------------------------------------------------
+
+
+class CreateUser(Operation, frozen=True, kw_only=True):
+    """Create an account. Refused with `already exists`."""
+
+    name: str
+    password_hash: str
+
+
+class UserCreated(Struct, frozen=True, kw_only=True):
+    """The number of the new user."""
+
+    user: int
+
+
+class SetPassword(Operation, frozen=True, kw_only=True):
+    """Change a password and revoke every device token of the user but that of `keep_device`. Refused: `not found`."""
+
+    user: int
+    password_hash: str
+    keep_device: int | None = None
+
+
+# --- groups and relations -----------------------------------------------------------------------------------------
+
+
+class CreateGroup(Operation, frozen=True, kw_only=True):
+    """Create a group; its owner is a member. Refused: `already exists`, `not found` (a member), `quota exceeded`."""
+
+    name: str
+    owner: int
+    members: tuple[str, ...] = ()
+
+
+class ChangeMembers(Operation, frozen=True, kw_only=True):
+    """Add and remove members, all or none.
+
+    `by` is the user who asks, None for an admin. The owner may do anything, a member remove himself (leave), nobody
+    else anything (`not authorized`). Adding a member or removing a non-member changes nothing and is no error. When
+    the owner leaves, the member with the lowest number becomes owner; a group without members is removed.
+    Refused: `not found` (the group or a user), `not a member` (somebody who is none asks), `quota exceeded`.
+    """
+
+    group: str
+    by: int | None
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class SetRelation(Operation, frozen=True, kw_only=True):
+    """Add `other` to the user's contacts or blocked users, or remove it. Idempotent.
+
+    Refused: `not found`, `quota exceeded`. A user cannot block himself (`not authorized`).
+    """
+
+    user: int
+    kind: str
+    """`contact` or `block`."""
+    other: str
+    present: bool
+
+
+# --- retention ----------------------------------------------------------------------------------------------------
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """What an inbox may keep; None: no bound."""
+
+    age_ms: int | None = None
+    count: int | None = None
+    bytes: int | None = None
+    """Of encoded entries."""
+
+
+class Trim(Operation, frozen=True, kw_only=True):
+    """Trim inboxes, in order of user number from `after`: at most `users_max` of them and `entries_max` entries.
+
+    An entry is trimmed when it is older than allowed, or its inbox has more entries or bytes than allowed; always
+    the oldest first, so that the floor moves up. A message goes when the last inbox lets go of it.
+    """
+
+    retention: Retention
+    after: int = 0
+    users_max: int
+    entries_max: int
+
+
+class Floor(Struct, frozen=True, kw_only=True):
+    """Where an inbox begins now, and the rule that moved it there last."""
+
+    user: int
+    floor: int
+    reason: GapReason
+
+
+class Trimmed(Struct, frozen=True, kw_only=True):
+    """The floors that moved; `next_after` continues the walk, None at its end."""
+
+    floors: tuple[Floor, ...]
+    entries: int
+    next_after: int | None
+
+
+OperationResult = Refused | Done | Published | LoggedIn | Ended | Forgotten | UserCreated | Trimmed
+
+
+# --- what reading gives -------------------------------------------------------------------------------------------
+
+
+class StoredEntry(Struct, frozen=True, kw_only=True):
+    """One entry of an inbox as stored. `device_id` and `n` are there for the user's own messages."""
+
+    seq: int
+    kind: EntryKind
+    encoded: bytes | None
+    """As `codec.encode_entry` made it; None for an erased entry."""
+    device_id: str | None = None
+    n: int | None = None
+
+
+class InboxPage(Struct, frozen=True, kw_only=True):
+    """Consecutive entries from the first kept one after the number asked for, with the bounds as of the same moment."""
+
+    head: int
+    floor: int
+    """The first number still kept; head + 1 if there is none."""
+    floor_reason: GapReason | None
+    """The rule that moved the floor last; None if it never moved."""
+    entries: tuple[StoredEntry, ...]
+
+
+class ScrollPage(Struct, frozen=True, kw_only=True):
+    """Entries of one conversation (or of all) in rising order; `more`: there are more in the direction asked for."""
+
+    head: int
+    floor: int
+    entries: tuple[StoredEntry, ...]
+    more: bool
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A user as stored."""
+
+    user: int
+    name: str
+    password_hash: str
+    password_version: int
+    disabled: bool
+    incarnation: str
+    created: int
+
+
+class TokenOwner(Struct, frozen=True, kw_only=True):
+    """Whose device token it is."""
+
+    account: Account
+    device_id: str
+
+
+class DeviceRecord(Struct, frozen=True, kw_only=True):
+    """A device as stored."""
+
+    device: int
+    device_id: str
+    terminal: str
+    client: str
+    cursor: int
+    settled_n: int
+    last_seen: int
+
+
+class GroupRecord(Struct, frozen=True, kw_only=True):
+    """A group as stored: its owner and members (with the owner) by name, in order of user number."""
+
+    name: str
+    owner: str
+    members: tuple[str, ...]
+
+
+class UserRow(Struct, frozen=True, kw_only=True):
+    """A user in a listing."""
+
+    user: int
+    name: str
+    created: int
+    disabled: bool
+    head: int
+    floor: int
+    devices: int
+
+
+class StoreStatistics(Struct, frozen=True, kw_only=True):
+    """Sizes, in bytes and counts."""
+
+    used_bytes: int
+    """Pages in use."""
+    map_bytes: int
+    """The bound: publishes are refused when what is used comes within the reserve of it."""
+    reserve_bytes: int
+    users: int
+    devices: int
+    groups: int
+    messages: int
+    entries: int

@@ -1,0 +1,47 @@
+"""Damping of kick ping-pong: two devices that take the same terminal type from each other in turn, on and on.
+
+Each takeover is legitimate; only their rate is not. Past `takeovers_max` in `takeover_window_s`, a log-in that would
+take over again is told to wait until the window has room.
+"""
+
+from collections import deque
+from math import ceil
+
+KEYS_MAX = 10_000
+"""(user, terminal type) pairs remembered at once; only those that were taken over within a window count."""
+
+
+class TakeoverDamper:
+    """Recent takeovers of each (user, terminal type). Pure: the caller says what time it is (seconds)."""
+
+    def __init__(self, takeovers_max: int, window_s: float) -> None:
+        self._takeovers_max = takeovers_max
+        self._window_s = window_s
+        self._recent: dict[tuple[int, str], deque[float]] = {}
+        self.damped = 0
+
+    def record(self, user: int, terminal: str, now: float) -> None:
+        """A takeover happened."""
+        key = (user, terminal)
+        if key not in self._recent and len(self._recent) >= KEYS_MAX:
+            self._drop_old(now)
+        # The order of the dictionary is that of the latest takeover, so that the oldest is always the first.
+        times = self._recent.pop(key, None) or deque(maxlen=self._takeovers_max)
+        times.append(now)
+        self._recent[key] = times
+
+    def wait_s(self, user: int, terminal: str, now: float) -> int | None:
+        """How many seconds the next takeover has to wait; None: it may happen now."""
+        times = self._recent.get((user, terminal))
+        if times is None or len(times) < self._takeovers_max:
+            return None
+        wait = times[0] + self._window_s - now
+        if wait <= 0:
+            return None
+        self.damped += 1
+        return ceil(wait)
+
+    def _drop_old(self, now: float) -> None:
+        old = [key for key, times in self._recent.items() if times[-1] + self._window_s <= now]
+        for key in old or [next(iter(self._recent))]:
+            del self._recent[key]
