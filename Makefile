@@ -1,0 +1,48 @@
+# Everything a developer or a newcomer runs. `make demo` and `make test` set up what they need on a fresh machine.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := protocol broker admin client benchmarks tests
+
+.PHONY: demo test check format coverage bench-w1 deep clean
+
+demo: $(VENV)/.ready-run
+	$(BIN)/roost demo
+
+test: check
+	$(BIN)/pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy $(CODE)
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+# The property tests with many more examples; takes hours.
+deep: $(VENV)/.ready-dev
+	HYPOTHESIS_PROFILE=deep $(BIN)/pytest --timeout=0 tests/protocol tests/model tests/broker/store
+
+# Workload W1, with the figures that the README shows.
+bench-w1: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.pairs --pairs 20 --window 64 --seconds 10 --output benchmarks/results/w1.json
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("roost needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "python3-venv is missing; installing it"; apt-get update -qq && apt-get install -qq -y python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-run: $(VENV)/bin/python pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
