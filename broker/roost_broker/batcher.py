@@ -11,13 +11,13 @@ commit is already under way in its thread.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import trio
+from msgspec import Struct
 
 from roost_broker.offload import Offload
 from roost_broker.store import CommitRefused, Store
-from roost_broker.store.operations import Operation, OperationResult, PublishMessage
+from roost_broker.store.operations import Operation, OperationResult, Published, PublishMessage
 from roost_protocol.limits import Limits
 
 Settlement = OperationResult | CommitRefused
@@ -30,7 +30,7 @@ WEIGHTS_MAX = 4_096
 """Groups whose fan-out is remembered, to bound the entries of one commit."""
 
 
-class _Queued(NamedTuple):
+class _Queued(Struct, frozen=True, gc=False):
     operation: Operation
     settle: Settle
     bytes: int
@@ -92,7 +92,9 @@ class Batcher:
 
     def submit(self, operation: Operation, settle: Settle = _settle_nothing, body_bytes: int = 0) -> None:
         """Queue an operation. `settle` is called with its result, in commit order, and must not wait or raise."""
-        entries = self._weights.get(operation.to, DIRECT_ENTRIES) if isinstance(operation, PublishMessage) else 1
+        entries = DIRECT_ENTRIES
+        if self._weights and isinstance(operation, PublishMessage):
+            entries = self._weights.get(operation.to, DIRECT_ENTRIES)
         self._queue.append(_Queued(operation, settle, body_bytes, entries))
         self._queued_bytes += body_bytes
         self._work.set()
@@ -144,11 +146,11 @@ class Batcher:
     ) -> None:
         async for batch, outcome in batches:
             if isinstance(outcome, CommitRefused):
-                for operation, settle, _, _ in batch:
-                    settle(operation, outcome)
+                for queued in batch:
+                    queued.settle(queued.operation, outcome)
             else:
-                for (operation, settle, _, _), result in zip(batch, outcome, strict=True):
-                    settle(operation, result)
+                for queued, result in zip(batch, outcome, strict=True):
+                    queued.settle(queued.operation, result)
             self._learn_weights(batch, outcome)
             self._after_batch()
             self.batches += 1
@@ -181,8 +183,11 @@ class Batcher:
         if isinstance(outcome, CommitRefused):
             return
         for queued, result in zip(batch, outcome, strict=True):
-            entries = getattr(result, "entries", ())
-            if isinstance(queued.operation, PublishMessage) and len(entries) > DIRECT_ENTRIES:
-                if len(self._weights) >= WEIGHTS_MAX:
-                    self._weights.clear()
-                self._weights[queued.operation.to] = len(entries)
+            if type(result) is Published and len(result.entries) > DIRECT_ENTRIES:
+                self._learn_weight(queued.operation, len(result.entries))
+
+    def _learn_weight(self, operation: Operation, entries: int) -> None:
+        if isinstance(operation, PublishMessage):
+            if len(self._weights) >= WEIGHTS_MAX:
+                self._weights.clear()
+            self._weights[operation.to] = entries

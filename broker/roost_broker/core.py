@@ -119,7 +119,7 @@ class Core:
         session.closed = True
         self.delivery.leave(session)
         for user in tuple(session.watching):
-            self.directory.unwatch(session, user)
+            self.unwatch(session, user)
         # Also when nothing was acknowledged: the device was here until now.
         self.cursors[session.device] = session.acknowledged
         if self.directory.remove(session):
@@ -174,12 +174,17 @@ class Core:
         for session in sessions:
             self._say_presence(watcher, user, session.terminal)
 
+    def unwatch(self, watcher: Session, user: int) -> None:
+        """`watcher` does not follow `user` any more."""
+        self.directory.unwatch(watcher, user)
+        self._forget_name(user)
+
     def hide_presence(self, user: int, from_name: str) -> None:
         """`user` has blocked somebody, who must not follow his presence any more: to him, he is offline."""
         for watcher in self.directory.watchers(user):
             if watcher.user_name == from_name:
-                self.directory.unwatch(watcher, user)
                 watcher.link.say(Presence(user=self.names.get(user, ""), online=False))
+                self.unwatch(watcher, user)
                 watcher.flush()
 
     def _say_presence(self, watcher: Session, user: int, terminal: str) -> None:

@@ -110,7 +110,7 @@ class Delivery:
         inbox = self._inboxes.get(sender)
         if inbox is not None:
             frame = codec.encode_deliver(seq, "own", by.device_id, operation.n, encoded)
-            self._offer(inbox, seq, frame, by, operation, published)
+            self._offer(inbox, seq, frame, by, _echo(by, seq, operation, published))
         for user, user_seq in others:
             inbox = self._inboxes.get(user)
             if inbox is not None:
@@ -136,39 +136,23 @@ class Delivery:
     def pump(self, session: "Session") -> None:
         """Send the session what is next for it, as far as it has room, and rest."""
         inbox = session.inbox
-        while session.position < inbox.head and session.has_room(0):
+        while session.position < inbox.head and session.may_deliver():
             if not inbox.covers(session.position + 1):
                 self._start_catch_up(session)
                 break
-            for frame in inbox.frames_from(session.position + 1):
-                if not session.has_room(len(frame)):
-                    break
-                session.deliver(session.position + 1, frame)
-            else:
-                continue
-            break
+            if not _offer_all(session, inbox):
+                break
         session.flush()
 
-    def _offer(
-        self,
-        inbox: LiveInbox,
-        seq: int,
-        frame: bytes,
-        by: "Session | None" = None,
-        operation: PublishMessage | None = None,
-        published: Published | None = None,
-    ) -> None:
+    def _offer(self, inbox: LiveInbox, seq: int, frame: bytes, by: "Session | None" = None, echo: bytes = b"") -> None:
+        """A new entry for the sessions just before it; `by`, which published it, gets `echo` instead."""
         inbox.append(seq, frame)
         before = seq - 1
-        size = len(frame)
         for session in inbox.sessions:
-            if session.position == before and session.has_room(size):
-                if not session.link.queued:
+            if session.position == before:
+                idle = not session.link.outgoing
+                if session.offer(seq, echo if session is by else frame) and idle:
                     self._touched.append(session)
-                if session is by and operation is not None and published is not None:
-                    session.deliver(seq, _echo(session, seq, operation, published))
-                else:
-                    session.deliver(seq, frame)
 
     def _start_catch_up(self, session: "Session") -> None:
         if not session.catching_up:
@@ -197,7 +181,7 @@ class Delivery:
 
     def _is_behind(self, session: "Session") -> bool:
         position, inbox = session.position, session.inbox
-        return not session.closed and position < inbox.head and session.has_room(0) and not inbox.covers(position + 1)
+        return not session.closed and position < inbox.head and session.may_deliver() and not inbox.covers(position + 1)
 
     def _take_page(self, session: "Session", page: InboxPage) -> None:
         """Send what the page has for the session, or the gap before it.
@@ -211,9 +195,18 @@ class Delivery:
             if entry.seq != session.position + 1:
                 continue
             frame = codec.encode_deliver(entry.seq, entry.kind, entry.device_id, entry.n, entry.encoded)
-            if not session.has_room(len(frame)):
+            if not session.offer(entry.seq, frame):
                 return
-            session.deliver(entry.seq, frame)
+
+
+def _offer_all(session: "Session", inbox: LiveInbox) -> bool:
+    """Offer the session what the tail has for it; whether it took everything."""
+    seq = session.position
+    for frame in inbox.frames_from(seq + 1):
+        seq += 1
+        if not session.offer(seq, frame):
+            return False
+    return True
 
 
 def _echo(session: "Session", seq: int, operation: PublishMessage, published: Published) -> bytes:

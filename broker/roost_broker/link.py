@@ -18,7 +18,7 @@ class Link:
     batch, however many frames. `scope` is cancelled when the connection is over for this side.
     """
 
-    __slots__ = ("_ended", "_limits", "_outgoing", "connection", "outlet", "scope", "transport", "waiting_since")
+    __slots__ = ("_ended", "_limits", "connection", "outgoing", "outlet", "scope", "transport", "waiting_since")
 
     def __init__(self, transport: Transport, nursery: trio.Nursery, limits: Limits) -> None:
         self.transport = transport
@@ -29,7 +29,8 @@ class Link:
         self.waiting_since: float | None = None
         """Since when this side waits for the peer to say something; None while it is busy with what was said."""
         self._limits = limits
-        self._outgoing: list[bytes] = []
+        self.outgoing: list[bytes] = []
+        """Frames that wait for `flush`; a session appends its DELIVERs itself."""
         self._ended = False
 
     @property
@@ -56,30 +57,29 @@ class Link:
                 return events
 
     def say(self, frame: Frame) -> None:
-        """Queue a frame. Raises LocalProtocolError if it may not be said now; says nothing after the end."""
-        if not self._ended:
-            self._outgoing.append(self.connection.send(frame))
+        """Queue a frame. Says nothing after either side's end; raises LocalProtocolError if it may not be said now.
 
-    def say_encoded(self, frame: bytes) -> None:
-        """Queue the bytes of a DELIVER; `Connection.delivered` is the caller's business."""
-        self._outgoing.append(frame)
+        The peer's end may have been read and not yet acted upon: frames that came with it are answered first.
+        """
+        if not (self._ended or self.connection.closed):
+            self.outgoing.append(self.connection.send(frame))
 
-    @property
-    def queued(self) -> bool:
-        """Whether something waits for `flush`."""
-        return bool(self._outgoing)
+    def delivered(self, position: int) -> None:
+        """What is queued are DELIVERs up to `position`; see `Connection.delivered`."""
+        if not self.connection.closed:
+            self.connection.delivered(position)
 
     def flush(self) -> None:
         """Put on the wire what was queued."""
-        if self._outgoing:
-            data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
-            self._outgoing.clear()
+        if self.outgoing:
+            data = self.outgoing[0] if len(self.outgoing) == 1 else b"".join(self.outgoing)
+            self.outgoing.clear()
             self.outlet.send(data)
 
     def disconnect(self, frame: Disconnect) -> None:
         """Say why the connection ends, and end it. Allowed in every state, also after the peer broke the protocol."""
         if not self._ended:
-            self._outgoing.append(codec.encode(frame))
+            self.outgoing.append(codec.encode(frame))
             self.end()
 
     def end(self) -> None:
@@ -92,7 +92,7 @@ class Link:
     def abandon(self) -> None:
         """The transport is lost: nothing can be said any more."""
         self._ended = True
-        self._outgoing.clear()
+        self.outgoing.clear()
         self.scope.cancel()
 
     async def finish(self) -> None:

@@ -85,7 +85,7 @@ async def _ephemeral(session: "Session", frame: Ephemeral) -> None:
     for user in recipients:
         for other in core.directory.of(user):
             if other is not session and not other.link.outlet.full:
-                other.link.say_encoded(signal)
+                other.link.outgoing.append(signal)
                 other.flush()
 
 
@@ -99,7 +99,7 @@ async def _subscribe(session: "Session", frame: Subscribe) -> Result:
         users.append(account.user)
     if frame.stop:
         for user in users:
-            core.directory.unwatch(session, user)
+            core.unwatch(session, user)
         return Result(request=frame.request)
     if len(session.watching.union(users)) > core.limits.subscriptions_max:
         text = f"a session follows at most {core.limits.subscriptions_max} users"

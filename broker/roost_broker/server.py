@@ -15,6 +15,9 @@ from roost_protocol.reasons import Reason
 
 _log = logging.getLogger(__name__)
 
+TURNED_AWAY_MAX = 64
+"""Connections past the bound that are told so, at once; those past that are closed without a word."""
+
 
 class Server:
     """The connections of one node, over any transports."""
@@ -43,7 +46,10 @@ class Server:
                 transport = await listener.accept()
             except ConnectionLost:
                 return
-            self._core.nursery.start_soon(self._serve_connection, transport)
+            if self.connections >= self._core.limits.connections_max + TURNED_AWAY_MAX:
+                transport.close()
+            else:
+                self._core.nursery.start_soon(self._serve_connection, transport)
 
     async def _serve_connection(self, transport: Transport) -> None:
         core = self._core
@@ -58,6 +64,8 @@ class Server:
             await link.finish()
         except ConnectionLost:
             pass  # the peer is gone; the session, if there was one, has ended
+        except Exception:  # noqa: BLE001 - a defect of ours must not cost anybody else his connection
+            _log.exception("%s: connection closed after an internal error", transport.address)
         finally:
             transport.close()
             self._from[transport.host] -= 1

@@ -38,9 +38,11 @@ CHUNK_ENTRIES = 32
 
 
 class _Chunk(NamedTuple):
+    """The window up to the entry `last`: how many entries and bytes this session was sent by then."""
+
     last: int
-    entries: int
-    bytes: int
+    sent_entries: int
+    sent_bytes: int
 
 
 class Session:
@@ -72,11 +74,13 @@ class Session:
         self.receive_bytes_max = min(connect.receive_bytes_max, limits.receive_bytes_max)
         self._body_bytes_max = limits.body_bytes_max
         self._publish_max = limits.publish_max
+        # Both counts only rise; what is in the window is the difference.
+        self._sent_entries = self._sent_bytes = 0
+        self._freed_entries = self._freed_bytes = 0
         self._window: deque[_Chunk] = deque()
-        self._window_entries = 0
-        self._window_bytes = 0
-        self._chunk_entries = 0
-        self._chunk_bytes = 0
+        self._outlet = link.outlet
+        self._outgoing = link.outgoing
+        self._write_buffer_bytes_max = limits.write_buffer_bytes_max
         self.unsettled = 0
         self._settled = trio.lowlevel.ParkingLot()
         self._has_room = trio.lowlevel.ParkingLot()
@@ -116,7 +120,13 @@ class Session:
             self.link.say(answer)
 
     async def _wait_turn(self) -> None:
-        """Read on only when another publish may be unsettled: what is not read is backpressure for the device."""
+        """Read on only when another publish may be unsettled: what is not read is backpressure for the device.
+
+        While the broker drains, none may: the device is told so in a moment, and publishes again elsewhere.
+        """
+        while self.core.draining:
+            self.flush()
+            await self._settled.park()
         while self.unsettled >= self._publish_max:
             self.flush()
             await self._settled.park()
@@ -162,7 +172,7 @@ class Session:
         if not isinstance(operation, PublishMessage):
             raise AssertionError(f"settled as a publish: {operation!r}")
         if not self.closed:
-            if not self.link.queued:
+            if not self._outgoing:
                 self.core.delivery.touch(self)
             self.link.say(self._puback(operation.n, result))
         if isinstance(result, Published) and result.entries:
@@ -186,58 +196,60 @@ class Session:
     @property
     def room_entries(self) -> int:
         """How many entries the window has room for."""
-        return self.receive_max - self._window_entries
+        return self.receive_max - (self._sent_entries - self._freed_entries)
 
-    def has_room(self, entry_bytes: int) -> bool:
-        """Whether an entry of so many bytes may be sent now: into the window and the outlet, to a live session."""
-        entries = self._window_entries
-        if self.closed or self.link.outlet.full:
+    def may_deliver(self) -> bool:
+        """Whether there may be room for a further entry: the session is live, neither window nor outlet are full."""
+        return not self.closed and not self._outlet.full and self.room_entries > 0
+
+    def offer(self, seq: int, frame: bytes) -> bool:
+        """Queue the frame of the next entry, `seq`, if window and outlet have room for it; whether they had.
+
+        A window that is empty has room for any entry. Called for every delivery there is: plain and fast.
+        """
+        sent = self._sent_entries
+        entries = sent - self._freed_entries
+        sent_bytes = self._sent_bytes + len(frame)
+        if entries and (entries >= self.receive_max or sent_bytes - self._freed_bytes > self.receive_bytes_max):
             return False
-        return entries == 0 or (
-            entries < self.receive_max and self._window_bytes + entry_bytes <= self.receive_bytes_max
-        )
-
-    def deliver(self, seq: int, frame: bytes) -> None:
-        """Queue the frame of the next entry, `seq`; `has_room` was asked."""
-        self.link.say_encoded(frame)
+        if self.closed or self._outlet.pending_bytes >= self._write_buffer_bytes_max:
+            return False
+        self._outgoing.append(frame)
         self.position = seq
-        size = len(frame)
-        self._window_entries += 1
-        self._window_bytes += size
-        self._chunk_entries += 1
-        self._chunk_bytes += size
-        if self._chunk_entries >= CHUNK_ENTRIES:
-            self._close_chunk()
+        self._sent_entries = sent = sent + 1
+        self._sent_bytes = sent_bytes
+        if not sent % CHUNK_ENTRIES:
+            self._window.append(_Chunk(seq, sent, sent_bytes))
+        return True
 
     def tell_gap(self, gap: Gap) -> None:
         """Queue a GAP: the position moves to its end."""
         self._close_chunk()
-        self.link.connection.delivered(self.position)
+        self.link.delivered(self.position)
         self.link.say(gap)
         self.position = gap.last
 
     def flush(self) -> None:
         """Put on the wire what is queued."""
-        if self._chunk_entries:
-            self._close_chunk()
         if not self.closed:
-            self.link.connection.delivered(self.position)
+            self._close_chunk()
+            self.link.delivered(self.position)
         self.link.flush()
 
     def _close_chunk(self) -> None:
-        if self._chunk_entries:
-            self._window.append(_Chunk(self.position, self._chunk_entries, self._chunk_bytes))
-            self._chunk_entries = self._chunk_bytes = 0
+        """What was sent up to here can be acknowledged by itself."""
+        sent = self._sent_entries
+        if sent > (self._window[-1].sent_entries if self._window else self._freed_entries):
+            self._window.append(_Chunk(self.position, sent, self._sent_bytes))
 
     def _acknowledge(self, seq: int) -> None:
         if seq <= self.acknowledged:
             return
         self.acknowledged = seq
         self.core.cursors[self.device] = seq
-        while self._window and self._window[0].last <= seq:
-            _, entries, size = self._window.popleft()
-            self._window_entries -= entries
-            self._window_bytes -= size
+        window = self._window
+        while window and window[0].last <= seq:
+            _, self._freed_entries, self._freed_bytes = window.popleft()
         if self.position < self.inbox.head:
             self.core.delivery.pump(self)
 

@@ -49,7 +49,7 @@ class _Tagged(msgspec.Struct):
 _tag_decoder = msgspec.json.Decoder(_Tagged)
 
 
-class _EncodedDeliver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _EncodedDeliver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The keys of `Deliver`, around an entry that is encoded already."""
 
     seq: int

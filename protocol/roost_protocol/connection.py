@@ -3,6 +3,8 @@
 Theory of operation. `receive_data` takes whatever came from the transport and returns the events it completes, in
 order. An event is a frame, or (as the last one) a `RemoteProtocolError`: the peer broke the protocol, the state is
 `closed`, and nothing after it is looked at. The same stream gives the same events however it is cut into chunks.
+The state is that after the last event: when that is a DISCONNECT or a violation, the connection is `closed` while
+its caller still works on the events before it, and whoever has an answer to one of those must look at `closed` first.
 `send` returns the bytes of a frame, and raises `LocalProtocolError` for one that may not be said now.
 
 Beside the table of `states`, the core holds the two rules that need memory: on one connection every number after

@@ -4,17 +4,18 @@
 
     StoreError
     ├── StoreUnusable      it cannot be opened: in use, unreadable, of a newer version, damaged
+    ├── ReadFailed         something could not be read
     ├── CommitRefused      a transaction was not done, and is known not to be: nothing changed
     └── OutcomeUnknown     a transaction may or may not be durable: the process must stop and look again
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from roost_protocol.reasons import Reason
 
-EX_IOERR = 74
+EX_IOERR: Final = 74
 """sysexits.h: an error while doing input or output on a file."""
-EX_CONFIG = 78
+EX_CONFIG: Final = 78
 """sysexits.h: something was found in an unconfigured or misconfigured state."""
 
 
@@ -34,6 +35,10 @@ class StoreUnusable(StoreError):
         self.exit_status = exit_status
 
 
+class ReadFailed(StoreError):
+    """A read came to nothing: the file is damaged, or more reads are under way than there are places for."""
+
+
 class CommitRefused(StoreError):
     """The transaction was not done, and nothing changed: the map or the disk is full. `reason` is for the senders."""
 
@@ -43,7 +48,7 @@ class CommitRefused(StoreError):
 
 
 class OutcomeUnknown(StoreError):
-    """The disk failed at a moment when the transaction may have become durable, or may not.
+    """The disk failed at a moment when the transaction may have become durable, or may not; or the store is damaged.
 
     The process must stop without telling any sender anything; after a restart the store says what is true.
     """

@@ -69,9 +69,7 @@ class MemoryStore:
     kept have more than `map_bytes - reserve_bytes` bytes; by default there is no bound. `commit` never fails.
     """
 
-    def __init__(
-        self, *, limits: Limits, random: Random, map_bytes: int = sys.maxsize, reserve_bytes: int = 0
-    ) -> None:
+    def __init__(self, *, limits: Limits, random: Random, map_bytes: int = sys.maxsize, reserve_bytes: int = 0) -> None:
         self._limits = limits
         self._random = random
         self._map_bytes = map_bytes
@@ -86,8 +84,7 @@ class MemoryStore:
             limits=self._limits,
             random=self._random,
             next_message_id=first_message_id(state.last_message_id, now_ms, self._random),
-            has_room=self._map_bytes == sys.maxsize
-            or state.message_bytes() + self._reserve_bytes <= self._map_bytes,
+            has_room=self._map_bytes == sys.maxsize or state.message_bytes() + self._reserve_bytes <= self._map_bytes,
         )
         results = [_APPLY[type(operation)](state, operation, batch) for operation in operations]
         self._state = state
@@ -174,7 +171,9 @@ class MemoryStore:
     def relations(self, user: int, kind: str) -> tuple[str, ...]:
         """See `Store.relations`."""
         state = self._state
-        return _sorted(state.users[relation.other].name for relation in state.relations_of(user) if relation.kind == kind)
+        return _sorted(
+            state.users[relation.other].name for relation in state.relations_of(user) if relation.kind == kind
+        )
 
     def group(self, name: str) -> GroupRecord | None:
         """See `Store.group`."""

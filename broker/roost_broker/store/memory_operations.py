@@ -62,10 +62,12 @@ def publish(state: State, op: PublishMessage, batch: Batch) -> Published:
     """Decide on a message, in the order that `PublishMessage` says, and store it or say why not."""
     session = state.sessions.get((op.sender, op.terminal))
     device = state.devices.get(op.device)
-    if session is None or session.epoch != op.epoch or device is None:
+    if session is None or session.epoch != op.epoch:
         return Published(n=op.n, reason=Reason.SESSION_TAKEN_OVER, settled=False)
     if session.ended is not None:
         return Published(n=op.n, reason=session.ended.reason, settled=False)
+    if device is None:
+        return Published(n=op.n, reason=Reason.SESSION_TAKEN_OVER, settled=False)
     if op.n <= device.settled_n - batch.limits.publish_max:
         return Published(n=op.n, reason=Reason.SETTLED_LONG_AGO)
     earlier = state.outcomes.get((op.device, op.n))
@@ -123,9 +125,7 @@ def _store(state: State, op: PublishMessage, recipients: tuple[int, ...], batch:
     )
     seq = _append(state, op.sender, own)
     others = tuple((user, _append(state, user, theirs)) for user in recipients)
-    outcome = Outcome(
-        digest=op.digest, reason=Reason.SUCCESS, seq=seq, message_id=message_id, time=batch.now_ms
-    )
+    outcome = Outcome(digest=op.digest, reason=Reason.SUCCESS, seq=seq, message_id=message_id, time=batch.now_ms)
     return replace(_settle(state, op, outcome), entries=((op.sender, seq), *others), encoded=encoded)
 
 

@@ -14,7 +14,10 @@ from roost_protocol.frames import EntryKind, GapReason
 from roost_protocol.reasons import Reason
 
 
-class Operation(Struct, frozen=True, kw_only=True):
+# gc=False as with frames: immutable, without cycles, and many.
+
+
+class Operation(Struct, frozen=True, kw_only=True, gc=False):
     """One change asked for."""
 
 
@@ -63,7 +66,7 @@ class PublishMessage(Operation, frozen=True, kw_only=True):
     refused: Reason | None = None
 
 
-class Published(Struct, frozen=True, kw_only=True):
+class Published(Struct, frozen=True, kw_only=True, gc=False):
     """The outcome of a publish. `entries` and `encoded` are there only when it was stored just now."""
 
     n: int
@@ -298,7 +301,7 @@ OperationResult = Refused | Done | Published | LoggedIn | Ended | Forgotten | Us
 # --- what reading gives -------------------------------------------------------------------------------------------
 
 
-class StoredEntry(Struct, frozen=True, kw_only=True):
+class StoredEntry(Struct, frozen=True, kw_only=True, gc=False):
     """One entry of an inbox as stored. `device_id` and `n` are there for the user's own messages."""
 
     seq: int

@@ -1,0 +1,273 @@
+"""The store on disk: LMDB, one environment in one folder, one writer.
+
+A commit is one LMDB write transaction, made durable before it returns: LMDB writes the pages, fdatasync's, and writes
+the page that points to them with O_DSYNC. Reads each use a short transaction of their own and see the last commit.
+
+What a failed commit means is known exactly. Until the last page, the one that points to all others, nothing that was
+written counts; and if writing that page fails, LMDB refuses every later transaction. So a commit that failed for
+want of space, after which another transaction can begin, changed nothing. After any other failure of the disk the
+process stops (see `OutcomeUnknown`), whether or not it would be known what became of the transaction.
+
+`data.mdb`, `lock.mdb` (LMDB's) and `roost.lock` (keeps a second broker out) have mode 0600, the folder 0700.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import lmdb
+
+from roost_broker.store import lmdb_accounts, lmdb_publish, lmdb_sessions, lmdb_trim
+from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
+from roost_broker.store.lmdb_open import DATA_FILE, open_folder
+from roost_broker.store.lmdb_read import Reader
+from roost_broker.store.operations import (
+    Account,
+    ChangeMembers,
+    CreateGroup,
+    CreateUser,
+    DeviceRecord,
+    EndSession,
+    ForgetDevices,
+    GroupRecord,
+    InboxPage,
+    LogIn,
+    MoveCursors,
+    Operation,
+    OperationResult,
+    PublishMessage,
+    ScrollPage,
+    SetPassword,
+    SetRelation,
+    StoreStatistics,
+    TokenOwner,
+    Trim,
+    UserRow,
+)
+from roost_protocol.limits import MIB, Limits
+from roost_protocol.reasons import Reason
+
+MAP_BYTES = 1024 * 1024 * MIB
+"""The default bound of the file: 1 TiB of address space, which costs nothing until it is used. The map is made as
+large as its bound from the start, since an open map must never be resized."""
+
+RESERVE_BYTES = 64 * MIB
+"""The default reserve: room for the pages that trims and deletions copy before they free any. A slice of 1,000
+entries touches at most about 4,000 pages of 4 KiB."""
+
+_SPACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_Apply = Callable[[Batch, Any], OperationResult]
+
+_APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
+    {
+        PublishMessage: lmdb_publish.publish,
+        MoveCursors: lmdb_sessions.move_cursors,
+        LogIn: lmdb_sessions.log_in,
+        EndSession: lmdb_sessions.end_session,
+        ForgetDevices: lmdb_sessions.forget_devices,
+        Trim: lmdb_trim.trim,
+        CreateUser: lmdb_accounts.create_user,
+        SetPassword: lmdb_accounts.set_password,
+        CreateGroup: lmdb_accounts.create_group,
+        ChangeMembers: lmdb_accounts.change_members,
+        SetRelation: lmdb_accounts.set_relation,
+    }
+)
+
+
+class LmdbStore:
+    """A `Store` in the folder `path`, which is made if it is not there. Raises StoreUnusable.
+
+    The file grows to at most `map_bytes`; publishes are refused when less than `reserve_bytes` are left, in it or
+    on its disk. `limits` are the bounds to keep, `random` makes ids and incarnations. Without `sync`, a commit does
+    not wait for the disk, and what is committed may be lost with the machine (not with the process).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        limits: Limits,
+        random: Random,
+        map_bytes: int = MAP_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
+        sync: bool = True,
+    ) -> None:
+        self._path = Path(path)
+        self._limits = limits
+        self._random = random
+        self._map_bytes = map_bytes
+        self._reserve_bytes = reserve_bytes
+        self._memory: WriterMemory | None = None
+        self._closed = False
+        self._env, self._tables, self._lock_fd = open_folder(self._path, map_bytes=map_bytes, sync=sync)
+        self._room = Room(
+            self._env, self._tables, map_bytes=map_bytes, reserve_bytes=reserve_bytes, folder_fd=self._lock_fd
+        )
+
+    # --- writing ---
+
+    def commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
+        """See `Store.commit`. Any thread may call it, one at a time."""
+        memory, self._memory = self._memory, None  # until it is committed
+        try:
+            with self._env.begin(write=True) as txn:
+                memory = memory or WriterMemory(txn, self._tables)
+                batch = Batch(
+                    txn,
+                    self._tables,
+                    memory,
+                    now_ms=now_ms,
+                    limits=self._limits,
+                    random=self._random,
+                    room=self._room,
+                )
+                apply = _APPLY
+                results = [apply[type(operation)](batch, operation) for operation in operations]
+                batch.finish()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+        memory.forget_beyond_bounds()
+        self._memory = memory
+        return results
+
+    def _failure(self, error: lmdb.Error) -> StoreError:
+        """What a transaction that failed with `error` has come to."""
+        if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError):
+            return CommitRefused(f"the store in {self._path} is full (its bound is {self._map_bytes} bytes): {error}")
+        if self._for_want_of_space(error.code) and not self._is_stopped():
+            return CommitRefused(f"no space is left for the store in {self._path}: {error}")
+        return OutcomeUnknown(f"the store in {self._path} failed: {error}")
+
+    def _for_want_of_space(self, code: int) -> bool:
+        """Whether the disk is full. LMDB says EIO when a write came out short, which is how a full disk begins."""
+        return code in _SPACE_ERRORS or (code == errno.EIO and self._disk_is_full())
+
+    def _disk_is_full(self) -> bool:
+        """Try to make the data file larger, by as much as one batch may need."""
+        data_fd = os.open(self._path / DATA_FILE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = os.fstat(data_fd).st_size
+            os.posix_fallocate(data_fd, size, self._limits.batch_bytes_max)
+            os.ftruncate(data_fd, size)
+        except OSError as error:
+            return error.errno in _SPACE_ERRORS
+        finally:
+            os.close(data_fd)
+        return False
+
+    def _is_stopped(self) -> bool:
+        """Whether LMDB failed at the last page of a commit, and so refuses everything since."""
+        try:
+            self._env.begin(write=True).abort()
+        except lmdb.Error:
+            return True
+        return False
+
+    # --- reading ---
+
+    @contextmanager
+    def _reading(self) -> Iterator[Reader]:
+        try:
+            with self._env.begin() as txn:
+                yield Reader(txn, self._tables)
+        except lmdb.Error as error:
+            raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
+
+    def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:
+        """See `Store.read_inbox`."""
+        with self._reading() as reader:
+            return reader.inbox(user, after, entries_max, bytes_max)
+
+    def read_conversation(
+        self,
+        user: int,
+        conversation: str | None,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        bytes_max: int,
+    ) -> ScrollPage:
+        """See `Store.read_conversation`."""
+        with self._reading() as reader:
+            return reader.conversation(user, conversation, before, after, limit, bytes_max)
+
+    def account(self, name: str) -> Account | None:
+        """See `Store.account`."""
+        with self._reading() as reader:
+            return reader.account(name)
+
+    def token_owner(self, digest: bytes) -> TokenOwner | None:
+        """See `Store.token_owner`."""
+        with self._reading() as reader:
+            return reader.token_owner(digest)
+
+    def route(self, sender: int, to: str) -> tuple[int, ...] | Reason:
+        """See `Store.route`."""
+        with self._reading() as reader:
+            return reader.route(sender, to)
+
+    def is_blocked(self, user: int, by: int) -> bool:
+        """See `Store.is_blocked`."""
+        with self._reading() as reader:
+            return reader.is_blocked(user, by)
+
+    def devices(self, user: int) -> tuple[DeviceRecord, ...]:
+        """See `Store.devices`."""
+        with self._reading() as reader:
+            return reader.devices(user)
+
+    def relations(self, user: int, kind: str) -> tuple[str, ...]:
+        """See `Store.relations`."""
+        with self._reading() as reader:
+            return reader.relations(user, kind)
+
+    def group(self, name: str) -> GroupRecord | None:
+        """See `Store.group`."""
+        with self._reading() as reader:
+            return reader.group(name)
+
+    def groups_of(self, user: int) -> tuple[str, ...]:
+        """See `Store.groups_of`."""
+        with self._reading() as reader:
+            return reader.groups_of(user)
+
+    def list_users(self, after: str, limit: int) -> tuple[UserRow, ...]:
+        """See `Store.list_users`."""
+        with self._reading() as reader:
+            return reader.users_after(after, limit)
+
+    def list_groups(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
+        """See `Store.list_groups`."""
+        with self._reading() as reader:
+            return reader.groups_after(after, limit)
+
+    def statistics(self) -> StoreStatistics:
+        """See `Store.statistics`."""
+        with self._reading() as reader:
+            used, counts = reader.sizes()
+        return StoreStatistics(
+            used_bytes=used,
+            map_bytes=self._map_bytes,
+            reserve_bytes=self._reserve_bytes,
+            users=counts["users"],
+            devices=counts["devices"],
+            groups=counts["groups"],
+            messages=counts["messages"],
+            entries=counts["inbox"],
+        )
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        if not self._closed:
+            self._closed = True
+            self._env.close()
+            os.close(self._lock_fd)

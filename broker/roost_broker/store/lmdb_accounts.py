@@ -1,0 +1,212 @@
+"""Accounts, groups and relations in the LMDB store.
+
+None of this is done often, so nothing is counted beside the tables: what has a limit is counted when something is
+added to it. Every change that a route may depend on makes the writer forget its routes.
+"""
+
+from typing import TYPE_CHECKING
+
+from roost_broker.store import refusals
+from roost_broker.store.ids import new_incarnation
+from roost_broker.store.lmdb_batch import Batch
+from roost_broker.store.lmdb_sessions import revoke_token
+from roost_broker.store.lmdb_tables import (
+    NUMBER,
+    PAIR,
+    RELATION,
+    RELATION_KINDS,
+    GroupRecord,
+    UserRecord,
+    device_record,
+    group_record,
+    keys_with_prefix,
+    number_at_end,
+    pack_record,
+    user_record,
+)
+from roost_broker.store.operations import (
+    ChangeMembers,
+    CreateGroup,
+    CreateUser,
+    Done,
+    Refused,
+    SetPassword,
+    SetRelation,
+    UserCreated,
+)
+
+if TYPE_CHECKING:
+    import lmdb
+
+_NOTHING = b""
+
+
+def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
+    """Create an account."""
+    if batch.txn.get(op.name.encode(), db=batch.tables.names) is not None:
+        return refusals.user_exists(op.name)
+    memory = batch.memory
+    memory.forget_routes()
+    memory.last_user = number = memory.last_user + 1
+    user = UserRecord(
+        name=op.name,
+        password_hash=op.password_hash,
+        password_version=1,
+        disabled=False,
+        incarnation=new_incarnation(batch.random),
+        created=batch.now_ms,
+    )
+    batch.txn.put(NUMBER.pack(number), pack_record(user), db=batch.tables.users)
+    batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.names)
+    return UserCreated(user=number)
+
+
+def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
+    """Change a password; the tokens of all devices but one are revoked."""
+    user = _user(batch, op.user)
+    if user is None:
+        return refusals.no_such_user(op.user)
+    changed = UserRecord(
+        user.name, op.password_hash, user.password_version + 1, user.disabled, user.incarnation, user.created
+    )
+    txn, tables = batch.txn, batch.tables
+    txn.put(NUMBER.pack(op.user), pack_record(changed), db=tables.users)
+    for key in keys_with_prefix(txn, tables.device_ids, NUMBER.pack(op.user)):
+        number = NUMBER.unpack(_must_have(batch, key, tables.device_ids))[0]
+        if number != op.keep_device:
+            device = device_record(_must_have(batch, NUMBER.pack(number), tables.devices))
+            revoke_token(batch, number, device)
+    return Done()
+
+
+def _user(batch: Batch, number: int) -> UserRecord | None:
+    value = batch.txn.get(NUMBER.pack(number), db=batch.tables.users)
+    return None if value is None else user_record(value)
+
+
+def _must_have(batch: Batch, key: bytes, table: "lmdb._Database") -> bytes:
+    value = batch.txn.get(key, db=table)
+    assert value is not None  # noqa: S101  # another table says that it is there
+    return value
+
+
+# --- groups -------------------------------------------------------------------------------------------------------
+
+
+def create_group(batch: Batch, op: CreateGroup) -> Done | Refused:
+    """Create a group of its owner and members."""
+    if batch.txn.get(op.name.encode(), db=batch.tables.group_names) is not None:
+        return refusals.group_exists(op.name)
+    if _user(batch, op.owner) is None:
+        return refusals.no_such_user(op.owner)
+    members = _numbers(batch, op.members)
+    if isinstance(members, Refused):
+        return members
+    members.add(op.owner)
+    refused = _too_many(batch, set(), members)
+    if refused is not None:
+        return refused
+    memory = batch.memory
+    memory.last_group = number = memory.last_group + 1
+    batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.group_names)
+    _put_group(batch, number, GroupRecord(op.name, op.owner), set(), members)
+    return Done()
+
+
+def change_members(batch: Batch, op: ChangeMembers) -> Done | Refused:
+    """Add and remove members of a group, all or none."""
+    txn, tables = batch.txn, batch.tables
+    key = txn.get(op.group.encode(), db=tables.group_names)
+    if key is None:
+        return refusals.unknown_group(op.group)
+    group = group_record(_must_have(batch, key, tables.groups))
+    before = {number_at_end(member) for member in keys_with_prefix(txn, tables.members, key)}
+    if op.by is not None:
+        if op.by not in before:
+            return refusals.not_a_member(op.group)
+        if op.by != group.owner and not _only_leaves(batch, op, op.by):
+            return refusals.not_the_owner(op.group)
+    added, removed = _numbers(batch, op.add), _numbers(batch, op.remove)
+    for named in (added, removed):
+        if isinstance(named, Refused):
+            return named
+    assert not isinstance(added, Refused)  # noqa: S101
+    assert not isinstance(removed, Refused)  # noqa: S101
+    after = (before | added) - removed
+    refused = _too_many(batch, before, after)
+    if refused is not None:
+        return refused
+    owner = group.owner if group.owner in after or not after else min(after)
+    _put_group(batch, NUMBER.unpack(key)[0], GroupRecord(group.name, owner), before, after)
+    return Done()
+
+
+def _only_leaves(batch: Batch, op: ChangeMembers, by: int) -> bool:
+    user = _user(batch, by)
+    return not op.add and user is not None and all(name == user.name for name in op.remove)
+
+
+def _numbers(batch: Batch, names: tuple[str, ...]) -> set[int] | Refused:
+    numbers: set[int] = set()
+    for name in names:
+        key = batch.txn.get(name.encode(), db=batch.tables.names)
+        if key is None:
+            return refusals.unknown_user(name)
+        numbers.add(NUMBER.unpack(key)[0])
+    return numbers
+
+
+def _too_many(batch: Batch, before: set[int], after: set[int]) -> Refused | None:
+    """Why the group may not grow like this."""
+    if len(after) > batch.limits.group_members_max and len(after) > len(before):
+        return refusals.too_many("members of a group", batch.limits.group_members_max)
+    most = batch.limits.groups_per_user_max
+    for user in after - before:
+        if len(keys_with_prefix(batch.txn, batch.tables.memberships, NUMBER.pack(user))) >= most:
+            return refusals.too_many("groups of one user", most)
+    return None
+
+
+def _put_group(batch: Batch, number: int, group: GroupRecord, before: set[int], after: set[int]) -> None:
+    """Write a group with its members, who were `before`; one without members is removed."""
+    txn, tables = batch.txn, batch.tables
+    batch.memory.forget_routes()
+    for user in before - after:
+        txn.delete(PAIR.pack(number, user), db=tables.members)
+        txn.delete(PAIR.pack(user, number), db=tables.memberships)
+    for user in after - before:
+        txn.put(PAIR.pack(number, user), _NOTHING, db=tables.members)
+        txn.put(PAIR.pack(user, number), _NOTHING, db=tables.memberships)
+    if after:
+        txn.put(NUMBER.pack(number), pack_record(group), db=tables.groups)
+    else:
+        txn.delete(NUMBER.pack(number), db=tables.groups)
+        txn.delete(group.name.encode(), db=tables.group_names)
+
+
+# --- relations ----------------------------------------------------------------------------------------------------
+
+
+def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
+    """Add a contact or a blocked user, or remove one."""
+    txn, tables = batch.txn, batch.tables
+    if _user(batch, op.user) is None:
+        return refusals.no_such_user(op.user)
+    other = txn.get(op.other.encode(), db=tables.names)
+    if other is None:
+        return refusals.unknown_user(op.other)
+    key = RELATION.pack(op.user, RELATION_KINDS[op.kind], NUMBER.unpack(other)[0])
+    if not op.present:
+        if txn.delete(key, db=tables.relations):
+            batch.memory.forget_routes()
+        return Done()
+    if op.kind == "block" and other == NUMBER.pack(op.user):
+        return refusals.block_of_oneself()
+    if txn.get(key, db=tables.relations) is not None:
+        return Done()
+    most = batch.limits.relations_per_user_max
+    if len(keys_with_prefix(txn, tables.relations, NUMBER.pack(op.user))) >= most:
+        return refusals.too_many("contacts and blocked users of one user", most)
+    batch.memory.forget_routes()
+    txn.put(key, _NOTHING, db=tables.relations)
+    return Done()

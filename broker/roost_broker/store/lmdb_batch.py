@@ -1,0 +1,246 @@
+"""One write transaction of the LMDB store, and what the writer remembers from one to the next.
+
+What is written for every message is collected in lists and put with few large calls, just before the commit or
+before an operation that has to find it in the tables (`Batch.flush`). The binding releases the interpreter lock
+around every single call, so calls are what a writer beside a busy event loop pays for.
+
+**Invariant:** `WriterMemory` holds nothing that is not in the tables too, once the transaction is committed. It is
+changed while a batch is applied, so it is thrown away as a whole when a transaction is not committed.
+"""
+
+import os
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from roost_broker.store.errors import OutcomeUnknown
+from roost_broker.store.ids import first_message_id
+from roost_broker.store.lmdb_tables import COUNTERS, CURSOR, META_LAST, NUMBER, Tables, read_head
+from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
+
+if TYPE_CHECKING:
+    import lmdb
+
+    from roost_broker.store.lmdb_tables import Transaction
+
+REMEMBERED_MAX = 65_536
+"""Rows of each kind that the writer remembers: about 20 MB in all when full. Past it the kind is forgotten."""
+
+RECIPIENTS_REMEMBERED_MAX = 1_000_000
+"""Recipients in all remembered routes, 8 bytes each: a group's members stand once in the route of each sender."""
+
+
+class Route(NamedTuple):
+    """Where a message goes: the conversation as its sender sees it, and the users who get it besides him."""
+
+    kind: int
+    peer: int
+    others: tuple[int, ...]
+
+
+class DeviceRow:
+    """What changes with every batch of a device; see `lmdb_tables.CURSOR`. Changed in place by the writer."""
+
+    __slots__ = ("cursor", "last_seen", "long_ago", "settled_n", "slots")
+
+    def __init__(self, cursor: int, settled_n: int, last_seen: int, slots: int, long_ago: int) -> None:
+        self.cursor = cursor
+        self.settled_n = settled_n
+        self.last_seen = last_seen
+        self.slots = slots
+        self.long_ago = long_ago
+
+    def pack(self) -> bytes:
+        """The row as stored."""
+        return CURSOR.pack(self.cursor, self.settled_n, self.last_seen, self.slots, self.long_ago)
+
+
+class WriterMemory:
+    """What the writer knows without reading; see the invariant above."""
+
+    def __init__(self, txn: "Transaction", tables: Tables) -> None:
+        counters: tuple[int, ...] = COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=tables.meta))
+        self.last_user, self.last_device, self.last_group, self.last_epoch, self.last_message_id = counters
+        self.heads: dict[int, tuple[int, int]] = {}
+        """User → `lmdb_tables.Head`, as a plain tuple: it is made anew for every entry."""
+        self.devices: dict[int, DeviceRow] = {}
+        self.fences: dict[tuple[int, str], int] = {}
+        """(User, terminal type) → epoch of the session, if it was not ended."""
+        self.routes: dict[tuple[int, str], Route | Reason] = {}
+        self.recipients_remembered = 0
+
+    def counters(self) -> bytes:
+        """The last numbers given, as stored."""
+        return COUNTERS.pack(self.last_user, self.last_device, self.last_group, self.last_epoch, self.last_message_id)
+
+    def remember_route(self, sender: int, to: str, route: Route | Reason) -> None:
+        """Remember a route until `forget_routes`."""
+        self.routes[sender, to] = route
+        if isinstance(route, Route):
+            self.recipients_remembered += len(route.others)
+
+    def forget_routes(self) -> None:
+        """Forget every route: a user, group, membership or block has changed."""
+        self.routes.clear()
+        self.recipients_remembered = 0
+
+    def forget_beyond_bounds(self) -> None:
+        """Forget what has grown beyond its bound. Only between batches: rows not written yet live here."""
+        remembered: tuple[dict[int, tuple[int, int]] | dict[int, DeviceRow] | dict[tuple[int, str], int], ...] = (
+            self.heads,
+            self.devices,
+            self.fences,
+        )
+        for rows in remembered:
+            if len(rows) > REMEMBERED_MAX:
+                rows.clear()
+        if len(self.routes) > REMEMBERED_MAX or self.recipients_remembered > RECIPIENTS_REMEMBERED_MAX:
+            self.forget_routes()
+
+
+class Batch:
+    """One transaction being put together. `memory` is the writer's, changed as operations are applied."""
+
+    __slots__ = (
+        "_counters_before",
+        "_has_room",
+        "_room",
+        "changed_devices",
+        "inbox",
+        "limits",
+        "memory",
+        "messages",
+        "next_message_id",
+        "now_ms",
+        "outcomes",
+        "random",
+        "scroll",
+        "tables",
+        "txn",
+    )
+
+    def __init__(
+        self,
+        txn: "Transaction",
+        tables: Tables,
+        memory: WriterMemory,
+        *,
+        now_ms: int,
+        limits: Limits,
+        random: Random,
+        room: "Callable[[Transaction], bool]",
+    ) -> None:
+        self.txn = txn
+        self.tables = tables
+        self.memory = memory
+        self.now_ms = now_ms
+        self.limits = limits
+        self.random = random
+        self.next_message_id = first_message_id(memory.last_message_id, now_ms, random)
+        self.messages: list[tuple[bytes, bytes]] = []
+        self.inbox: list[tuple[bytes, bytes]] = []
+        self.scroll: list[tuple[bytes, bytes]] = []
+        self.outcomes: dict[bytes, bytes] = {}
+        self.changed_devices: dict[int, DeviceRow] = {}
+        self._counters_before = memory.counters()
+        self._room = room
+        self._has_room: bool | None = None
+
+    def has_room(self) -> bool:
+        """Whether there is room for messages outside the reserve: asked once for the whole batch."""
+        if self._has_room is None:
+            self._has_room = self._room(self.txn)
+        return self._has_room
+
+    def head(self, user: int) -> tuple[int, int]:
+        """The end of the user's inbox (`lmdb_tables.Head`), with what this batch has added."""
+        head = self.memory.heads.get(user)
+        if head is None:
+            head = self.memory.heads[user] = read_head(self.txn, self.tables, user)
+        return head
+
+    def device(self, number: int) -> DeviceRow | None:
+        """The row of a device, as this batch has it; None if there is no such device."""
+        row = self.memory.devices.get(number)
+        if row is None:
+            value = self.txn.get(NUMBER.pack(number), db=self.tables.cursors)
+            if value is None:
+                return None
+            row = self.memory.devices[number] = DeviceRow(*CURSOR.unpack(value))
+        return row
+
+    def flush(self) -> None:
+        """Put everything that was collected into the tables."""
+        if self.messages:
+            self._put_new(self.tables.messages, self.messages, append=True)
+            self._put_new(self.tables.inbox, self.inbox)
+            self._put_new(self.tables.scroll, self.scroll)
+            self.messages.clear()
+            self.inbox.clear()
+            self.scroll.clear()
+        if self.outcomes:
+            with self.txn.cursor(self.tables.outcomes) as cursor:
+                cursor.putmulti(self.outcomes.items())
+            self.outcomes.clear()
+        if self.changed_devices:
+            rows = [(NUMBER.pack(number), row.pack()) for number, row in self.changed_devices.items()]
+            with self.txn.cursor(self.tables.cursors) as cursor:
+                cursor.putmulti(rows)
+            self.changed_devices.clear()
+
+    def finish(self) -> None:
+        """Put everything, and the last numbers given, into the tables: the transaction is ready to be committed."""
+        self.flush()
+        counters = self.memory.counters()
+        if counters != self._counters_before:
+            self.txn.put(META_LAST, counters, db=self.tables.meta)
+
+    def _put_new(self, table: "lmdb._Database", rows: list[tuple[bytes, bytes]], *, append: bool = False) -> None:
+        """Put rows that must not be there yet: a number is given once."""
+        rows.sort()
+        with self.txn.cursor(table) as cursor:
+            _, added = cursor.putmulti(rows, overwrite=False, append=append)
+        if added != len(rows):
+            raise OutcomeUnknown(
+                f"the store is damaged: {len(rows) - added} of {len(rows)} new messages or entries have numbers that"
+                " were given before; nothing of this batch was stored"
+            )
+
+
+def used_bytes(txn: "Transaction", tables: Tables) -> int:
+    """Bytes of the pages that the tables use, within this transaction."""
+    used = 0
+    for table in tables:
+        stat = txn.stat(table)
+        used += (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
+    return used
+
+
+class Room:
+    """Whether there is room for messages: outside the reserve of the map, and of the disk.
+
+    Pages that were freed stay in the file and are used again, so what the file can still take is what it has free
+    inside and what the disk has free outside. `folder_fd` is a descriptor of any file on that disk.
+    """
+
+    def __init__(
+        self, env: "lmdb.Environment", tables: Tables, *, map_bytes: int, reserve_bytes: int, folder_fd: int
+    ) -> None:
+        self._env = env
+        self._tables = tables
+        self._map_bytes = map_bytes
+        self._reserve_bytes = reserve_bytes
+        self._folder_fd = folder_fd
+        self._page_bytes = env.stat()["psize"]
+
+    def __call__(self, txn: "Transaction") -> bool:
+        """Look. Tables are only asked (20 µs) once the file has come near its bound or the disk is nearly full."""
+        disk = os.fstatvfs(self._folder_fd)
+        disk_bytes = disk.f_bavail * disk.f_frsize
+        file_bytes = (self._env.info()["last_pgno"] + 1) * self._page_bytes
+        can_grow_by = min(self._map_bytes - file_bytes, disk_bytes)
+        if can_grow_by >= self._reserve_bytes:
+            return True
+        free_inside = file_bytes - used_bytes(txn, self._tables)
+        return can_grow_by + free_inside >= self._reserve_bytes

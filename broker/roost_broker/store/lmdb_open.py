@@ -1,0 +1,271 @@
+"""Opening the folder of an LMDB store: who may, whether it is what it should be, and making it if it is not there.
+
+Everything that can be wrong with a folder ends in `StoreUnusable` with one line for a person. A file that was cut
+short has to be found before LMDB maps it: touching what is missing would end the process by SIGBUS.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import lmdb
+import lmdb.verify
+
+from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreUnusable
+from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables
+
+if TYPE_CHECKING:
+    from roost_broker.store.lmdb_tables import Transaction
+
+LOCK_FILE = "roost.lock"
+DATA_FILE = "data.mdb"
+ENGINE_LOCK_FILE = "lock.mdb"
+
+READERS_MAX = 126
+"""Read transactions at once: LMDB's default, 8 KiB of lock file, far above the few threads that read."""
+
+SPARE_READERS = 8
+"""Ended read transactions kept for the next: makes beginning one cheap. As many as threads may read at once."""
+
+_TABLES_MAX = 64  # room for the tables of later versions
+_ENGINE = 0  # LMDB 0.9: its format is the one that every LMDB tool reads
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
+
+MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({})
+"""Schema version → what makes the next version of it, within the transaction that opens the store."""
+
+
+class Opened(NamedTuple):
+    """An open store. `lock_fd` keeps others out for as long as it is open."""
+
+    env: lmdb.Environment
+    tables: Tables
+    lock_fd: int
+
+
+def open_folder(path: Path, *, map_bytes: int, sync: bool) -> Opened:
+    """Open the store in the folder `path`, and make both if they are not there. Raises StoreUnusable."""
+    try:
+        _make_folder(path)
+        lock_fd = _lock(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        return _open_locked(path, lock_fd, map_bytes=map_bytes, sync=sync)
+    except BaseException as error:
+        os.close(lock_fd)
+        if isinstance(error, OSError):
+            raise _unusable(path, error) from error
+        raise
+
+
+def _unusable(path: Path, error: OSError) -> StoreUnusable:
+    status: Literal[74, 78] = EX_CONFIG if error.errno in _NOT_ALLOWED else EX_IOERR
+    where = error.filename or path
+    return StoreUnusable(f"cannot open the store in {path}: {where}: {error.strerror}", status)
+
+
+# --- the folder ---------------------------------------------------------------------------------------------------
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder, with mode 0700 whatever the umask is; one that is there already keeps the mode it has."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return
+    path.chmod(_FOLDER_MODE)
+    _fsync_folder(path.parent)
+
+
+def _fsync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    folder_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
+
+
+def _lock(path: Path) -> int:
+    """Take the folder for this store alone. The lock goes with the process, however it ends.
+
+    LMDB's own lock would let a second broker in as well, and then both would give the same numbers.
+    """
+    lock_fd = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        os.fchmod(lock_fd, _FILE_MODE)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock_fd, 0)
+        os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError as error:
+        holder = os.pread(lock_fd, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(lock_fd)
+        raise StoreUnusable(
+            f"the store in {path} is in use by another broker (process {holder}); a store is open in one at a time",
+            EX_CONFIG,
+        ) from error
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    return lock_fd
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+def _open_locked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool) -> Opened:
+    is_new = not (path / DATA_FILE).exists()
+    if not is_new:
+        _check_whole(path / DATA_FILE)
+    try:
+        env = _environment(path, map_bytes=map_bytes, sync=sync)
+    except lmdb.Error as error:
+        raise _damaged(path, error) from error
+    try:
+        for name in (DATA_FILE, ENGINE_LOCK_FILE):
+            (path / name).chmod(_FILE_MODE)
+        env.reader_check()
+        tables = _tables(path, env)
+        if is_new and sync:
+            _fsync_folder(path)
+    except (lmdb.Error, struct.error) as error:
+        env.close()
+        raise _damaged(path, error) from error
+    except BaseException:
+        env.close()
+        raise
+    return Opened(env, tables, lock_fd)
+
+
+def _damaged(path: Path, error: Exception) -> StoreUnusable:
+    code = getattr(error, "code", 0)
+    if code in _NOT_ALLOWED:
+        return StoreUnusable(f"cannot open the store in {path}: {error}", EX_CONFIG)
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return StoreUnusable(f"cannot open the store in {path}: {error}; no space is left for it", EX_IOERR)
+    if isinstance(error, lmdb.MemoryError):
+        return StoreUnusable(
+            f"cannot open the store in {path}: its bound does not fit into the address space ({error});"
+            " choose a smaller one",
+            EX_CONFIG,
+        )
+    return StoreUnusable(f"the store in {path} is damaged, or no store of roost: {error}", EX_IOERR)
+
+
+def _environment(path: Path, *, map_bytes: int, sync: bool) -> lmdb.Environment:
+    """Open the LMDB environment.
+
+    No read-ahead: the pages of one inbox lie scattered over the file, so what the system would read along with a
+    page is mostly of others, and on a file larger than memory it drives out what is needed.
+    """
+    page = os.sysconf("SC_PAGE_SIZE")
+    return lmdb.open(
+        os.fspath(path),
+        map_size=max(map_bytes // page, 1) * page,
+        max_dbs=_TABLES_MAX,
+        max_readers=READERS_MAX,
+        max_spare_txns=SPARE_READERS,
+        mode=_FOLDER_MODE,  # files get it without the x bits
+        create=False,
+        readahead=False,
+        sync=sync,
+        lib_version=_ENGINE,
+    )
+
+
+_META_MAGIC = struct.Struct("=16xI")  # after the header of a page
+_META_PAGE_BYTES = struct.Struct("=40xI")
+_META_END = struct.Struct("=136xQQ")  # last page, transaction
+_META_MAGIC_NUMBER = 0xBEEFC0DE
+
+
+def _check_whole(data_file: Path) -> None:
+    """Raise StoreUnusable if pages that are in use are missing at the end of the file, or the file is empty.
+
+    A file may be a little short of its last page, if that page was freed before it was ever written; so only one
+    that is short is walked through. Anything else that is wrong with the beginning of the file, LMDB says itself.
+    """
+    size = data_file.stat().st_size
+    if size == 0:
+        raise StoreUnusable(f"{data_file} is damaged: it is empty; remove it to begin with an empty store", EX_IOERR)
+    whole = _whole_bytes(data_file)
+    if size >= whole:
+        return
+    try:
+        problems: list[str] = lmdb.verify.verify(os.fspath(data_file), subdir=False)  # type: ignore[no-untyped-call]
+    except lmdb.verify.VerifyError as error:
+        problems = [str(error)]
+    if problems:
+        raise StoreUnusable(
+            f"{data_file} is damaged: it has {size} bytes of at least {whole} ({problems[0]}); restore a backup",
+            EX_IOERR,
+        )
+    with suppress(OSError):  # so that the next start need not walk; if there is no space, it will
+        os.truncate(data_file, whole)
+
+
+def _whole_bytes(data_file: Path) -> int:
+    """Bytes that the file should have by its own account; 0 if it gives none."""
+    with data_file.open("rb") as file:
+        first = file.read(_META_END.size)
+        if len(first) < _META_END.size or _META_MAGIC.unpack_from(first)[0] != _META_MAGIC_NUMBER:
+            return 0
+        (page_bytes,) = _META_PAGE_BYTES.unpack_from(first)
+        file.seek(page_bytes)
+        second = file.read(_META_END.size)
+    metas = [_META_END.unpack(meta) for meta in (first, second) if len(meta) == _META_END.size]
+    last_page, _ = max(metas, key=lambda meta: meta[1])
+    return int((last_page + 1) * page_bytes)
+
+
+# --- the tables ---------------------------------------------------------------------------------------------------
+
+
+def _tables(path: Path, env: lmdb.Environment) -> Tables:
+    """Open the tables; make them in a new store, migrate those of an older version."""
+    is_new = env.stat()["entries"] == 0
+    with env.begin(write=True) as txn:
+        if is_new:
+            tables = _open_tables(env, txn, create=True)
+            txn.put(META_SCHEMA, NUMBER.pack(SCHEMA_VERSION), db=tables.meta)
+            return tables
+        version = _schema_version(path, env, txn)
+        tables = _open_tables(env, txn, create=version < SCHEMA_VERSION)
+        for older in range(version, SCHEMA_VERSION):
+            MIGRATIONS[older](txn, tables)
+        if version < SCHEMA_VERSION:
+            txn.put(META_SCHEMA, NUMBER.pack(SCHEMA_VERSION), db=tables.meta)
+        return tables
+
+
+def _schema_version(path: Path, env: lmdb.Environment, txn: "Transaction") -> int:
+    try:
+        value = txn.get(META_SCHEMA, db=env.open_db(b"meta", txn=txn, create=False))
+    except lmdb.NotFoundError:
+        value = None
+    version = NUMBER.unpack(value)[0] if value is not None else 0
+    if version > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"the store in {path} is of version {version}, this roost knows versions up to {SCHEMA_VERSION};"
+            " use a newer roost, or a backup from before the upgrade",
+            EX_CONFIG,
+        )
+    if version == 0:
+        raise StoreUnusable(f"the LMDB file in {path} is no store of roost; choose another folder", EX_CONFIG)
+    return int(version)
+
+
+def _open_tables(env: lmdb.Environment, txn: "Transaction", *, create: bool) -> Tables:
+    return Tables(*(env.open_db(name.encode(), txn=txn, create=create) for name in Tables._fields))

@@ -1,0 +1,220 @@
+"""The decision on one message, and what is written for it: the path that every message takes.
+
+What has to be known is remembered by the writer, so that in the steady state nothing is read here; what is written
+is collected in the batch. See `PublishMessage` for the order of the decisions.
+
+**Exactness of de-duplication.** Outcomes are kept in `slots` slots for each device, at n mod slots. An n above the
+device's `settled_n` was never settled: nothing is looked up for it. An n within the newest `slots` below it is either
+in its slot, or was left out until now (it was refused unsettled, and is tried again). Anything older was settled
+long ago, since a device has never more than `slots` publishes unsettled. When a site raises `publish_max`, a device
+gets more slots at its next log-in (`widen`), and `long_ago` keeps the mark below which outcomes were dropped before;
+when a site lowers it, a device keeps the slots it has.
+"""
+
+from typing import TYPE_CHECKING
+
+from roost_broker.store.ids import message_id_text
+from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route
+from roost_broker.store.lmdb_tables import (
+    ENTRY,
+    KIND_MESSAGE,
+    KIND_OWN,
+    NUMBER,
+    OUTCOME,
+    OWN_ENTRY,
+    PAIR,
+    RELATION,
+    RELATION_KINDS,
+    SCROLL,
+    SLOT,
+    WITH_GROUP,
+    WITH_USER,
+    Tables,
+    keys_with_prefix,
+    name_key,
+    number_at_end,
+    session_record,
+)
+from roost_broker.store.operations import Published, PublishMessage
+from roost_protocol.codec import encode_entry
+from roost_protocol.frames import Entry
+from roost_protocol.names import parse_address
+from roost_protocol.reasons import Reason
+
+if TYPE_CHECKING:
+    from roost_broker.store.lmdb_tables import Transaction
+
+_NOTHING = b""
+_SUCCESS = Reason.SUCCESS
+_pack_number = NUMBER.pack
+_pack_pair = PAIR.pack
+_pack_scroll = SCROLL.pack
+_pack_entry = ENTRY.pack
+_pack_own_entry = OWN_ENTRY.pack
+_pack_outcome = OUTCOME.pack
+_pack_slot = SLOT.pack
+
+
+def publish(batch: Batch, op: PublishMessage) -> Published:
+    """Decide on a message, and collect what is to be written for it."""
+    memory = batch.memory
+    if memory.fences.get((op.sender, op.terminal)) != op.epoch:
+        fenced = _fenced(batch, op)
+        if fenced is not None:
+            return Published(n=op.n, reason=fenced, settled=False)
+    device = memory.devices.get(op.device) or batch.device(op.device)
+    if device is None:
+        return Published(n=op.n, reason=Reason.SESSION_TAKEN_OVER, settled=False)
+    if op.n <= device.settled_n:
+        earlier = _earlier(batch, op, device)
+        if earlier is not None:
+            return earlier
+    if op.refused is not None:
+        return _refuse(batch, op, device, op.refused)
+    route = memory.routes.get((op.sender, op.to))
+    if route is None:
+        route = find_route(batch.txn, batch.tables, op.sender, op.to)
+        memory.remember_route(op.sender, op.to, route)
+    if isinstance(route, Reason):
+        return _refuse(batch, op, device, route)
+    if not batch.has_room():
+        return Published(n=op.n, reason=Reason.QUOTA_EXCEEDED, settled=False)
+    return _store(batch, op, device, route)
+
+
+def _fenced(batch: Batch, op: PublishMessage) -> Reason | None:
+    """Why the session may not publish any more; None if it may."""
+    value = batch.txn.get(name_key(op.sender, op.terminal), db=batch.tables.sessions)
+    session = None if value is None else session_record(value)
+    if session is None or session.epoch != op.epoch:
+        return Reason.SESSION_TAKEN_OVER
+    if session.ended is not None:
+        return session.ended.reason
+    batch.memory.fences[op.sender, op.terminal] = session.epoch
+    return None
+
+
+def _earlier(batch: Batch, op: PublishMessage, device: DeviceRow) -> Published | None:
+    """The answer to an n that is not new; None if it was never settled."""
+    if op.n <= max(device.settled_n - device.slots, device.long_ago):
+        return Published(n=op.n, reason=Reason.SETTLED_LONG_AGO)
+    key = _pack_slot(op.device, op.n % device.slots)
+    value = batch.outcomes.get(key) or batch.txn.get(key, db=batch.tables.outcomes)
+    if value is None:
+        return None
+    n, reason, seq, message_id, time, digest = OUTCOME.unpack(value)
+    if n != op.n:
+        return None
+    if digest != op.digest:
+        return Published(n=op.n, reason=Reason.PACKET_IDENTIFIER_IN_USE)
+    if reason != _SUCCESS:
+        return Published(n=n, reason=Reason(reason), retransmission=True)
+    return Published(n=n, reason=_SUCCESS, retransmission=True, seq=seq, id=message_id_text(message_id), time=time)
+
+
+def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason) -> Published:
+    """Settle `n` with a refusal."""
+    batch.outcomes[_pack_slot(op.device, op.n % device.slots)] = _pack_outcome(op.n, reason, 0, 0, 0, op.digest)
+    device.settled_n = max(device.settled_n, op.n)
+    batch.changed_devices[op.device] = device
+    return Published(n=op.n, reason=reason)
+
+
+def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) -> Published:
+    """Give the message its numbers: one in the sender's inbox, one in that of every other user it reaches."""
+    message_id = batch.next_message_id
+    batch.next_message_id = message_id + 1
+    batch.memory.last_message_id = message_id
+    id_text = message_id_text(message_id)
+    encoded = encode_entry(
+        Entry(
+            id=id_text,
+            sender=op.sender_name,
+            to=op.to,
+            time=batch.now_ms,
+            content_type=op.content_type,
+            text=op.text,
+            data=op.data,
+        )
+    )
+    size = len(encoded)
+    kind, peer, others = route
+    inboxes = 1 + len(others)
+    heads, add_entry, add_scroll = batch.memory.heads, batch.inbox.append, batch.scroll.append
+    batch.messages.append((_pack_number(message_id), encoded))
+
+    sender, n = op.sender, op.n
+    head, cumulative = heads.get(sender) or batch.head(sender)
+    own_seq = head + 1
+    cumulative += size
+    heads[sender] = (own_seq, cumulative)
+    own = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, inboxes, cumulative, op.device, n)
+    add_entry((_pack_pair(sender, own_seq), own))
+    add_scroll((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
+
+    peer = sender if kind == WITH_USER else peer  # a conversation with a user is named after the other of the two
+    entries = [(sender, own_seq)]
+    for user in others:
+        head, cumulative = heads.get(user) or batch.head(user)
+        seq = head + 1
+        cumulative += size
+        heads[user] = (seq, cumulative)
+        theirs = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, inboxes, cumulative)
+        add_entry((_pack_pair(user, seq), theirs))
+        add_scroll((_pack_scroll(user, kind, peer, seq), _NOTHING))
+        entries.append((user, seq))
+
+    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
+        n, _SUCCESS, own_seq, message_id, batch.now_ms, op.digest
+    )
+    device.settled_n = max(device.settled_n, n)
+    batch.changed_devices[op.device] = device
+    return Published(
+        n=n,
+        reason=_SUCCESS,
+        seq=own_seq,
+        id=id_text,
+        time=batch.now_ms,
+        entries=tuple(entries),
+        encoded=encoded,
+    )
+
+
+def find_route(txn: "Transaction", tables: Tables, sender: int, to: str) -> Route | Reason:
+    """Where a message from `sender` to this address goes now, or why it may not go there."""
+    kind, name = parse_address(to)
+    if kind == "user":
+        number = txn.get(name.encode(), db=tables.names)
+        if number is None:
+            return Reason.UNKNOWN_RECIPIENT
+        (user,) = NUMBER.unpack(number)
+        if txn.get(RELATION.pack(user, RELATION_KINDS["block"], sender), db=tables.relations) is not None:
+            return Reason.BLOCKED
+        return Route(WITH_USER, user, () if user == sender else (user,))
+    number = txn.get(name.encode(), db=tables.group_names)
+    if number is None:
+        return Reason.UNKNOWN_RECIPIENT
+    members = [number_at_end(key) for key in keys_with_prefix(txn, tables.members, number)]
+    if sender not in members:
+        return Reason.NOT_A_MEMBER
+    return Route(WITH_GROUP, NUMBER.unpack(number)[0], tuple(user for user in members if user != sender))
+
+
+def widen(batch: Batch, number: int, device: DeviceRow) -> None:
+    """Give a device as many slots as `publish_max` asks for, if it has fewer, and move its outcomes to them."""
+    wanted = batch.limits.publish_max
+    if device.slots >= wanted:
+        return
+    batch.flush()
+    txn, table = batch.txn, batch.tables.outcomes
+    dropped_to = max(device.settled_n - device.slots, device.long_ago)
+    moved: list[tuple[bytes, bytes]] = []
+    for key in keys_with_prefix(txn, table, NUMBER.pack(number)):
+        value = txn.pop(key, db=table)
+        if value is not None and (n := OUTCOME.unpack(value)[0]) > dropped_to:
+            moved.append((SLOT.pack(number, n % wanted), value))
+    for key, value in moved:
+        txn.put(key, value, db=table)
+    device.slots = wanted
+    device.long_ago = max(dropped_to, 0)
+    batch.changed_devices[number] = device

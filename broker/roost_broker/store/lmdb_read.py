@@ -1,0 +1,295 @@
+"""What is read from the LMDB store, each within one read transaction that its caller opens and closes at once.
+
+Inboxes are dense, so a page is one walk over as many values as there are numbers, with no look at the keys; the
+messages it refers to are then fetched in one call, in the order of their ids, which is the order of the page.
+"""
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from roost_broker.store.lmdb_batch import used_bytes
+from roost_broker.store.lmdb_publish import find_route
+from roost_broker.store.lmdb_tables import (
+    CONVERSATION,
+    CURSOR,
+    ENTRY,
+    ID_BYTES,
+    KIND_OWN,
+    NUMBER,
+    OWN_ENTRY,
+    PAIR,
+    RELATION,
+    RELATION_KINDS,
+    RELATION_PREFIX,
+    SCROLL,
+    WITH_GROUP,
+    WITH_USER,
+    Tables,
+    device_record,
+    group_record,
+    keys_with_prefix,
+    number_at_end,
+    read_head,
+    read_start,
+    user_record,
+)
+from roost_broker.store.operations import (
+    Account,
+    DeviceRecord,
+    GroupRecord,
+    InboxPage,
+    ScrollPage,
+    StoredEntry,
+    TokenOwner,
+    UserRow,
+)
+from roost_protocol.names import parse_address
+from roost_protocol.reasons import Reason
+
+if TYPE_CHECKING:
+    import lmdb
+
+    from roost_broker.store.lmdb_tables import Transaction
+
+_SIZE_FIELD = 4  # of ENTRY
+
+
+class Reader:
+    """Reads within one transaction. Raises what the binding raises."""
+
+    def __init__(self, txn: "Transaction", tables: Tables) -> None:
+        self._txn = txn
+        self._tables = tables
+
+    # --- entries ---
+
+    def inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:
+        """See `Store.read_inbox`."""
+        head = read_head(self._txn, self._tables, user).seq
+        floor, _, reason = read_start(self._txn, self._tables, user)
+        first = max(after + 1, floor)
+        values = self._values(user, first, min(head, first + entries_max - 1))
+        values = values[: _within(values, bytes_max)]
+        entries = self._entries(range(first, first + len(values)), values)
+        return InboxPage(head=head, floor=floor, floor_reason=reason, entries=entries)
+
+    def conversation(
+        self, user: int, conversation: str | None, before: int | None, after: int | None, limit: int, bytes_max: int
+    ) -> ScrollPage:
+        """See `Store.read_conversation`."""
+        head = read_head(self._txn, self._tables, user).seq
+        floor = read_start(self._txn, self._tables, user).floor
+        first = floor if after is None else max(floor, after + 1)
+        last = head if before is None or after is not None else min(head, before - 1)
+        if conversation is None:
+            seqs = _nearest(range(first, last + 1), limit + 1, rising=after is not None)
+        else:
+            seqs = self._numbers(user, conversation, first, last, limit + 1, rising=after is not None)
+        with self._txn.cursor(self._tables.inbox) as cursor:
+            values = [value for _, value in cursor.getmulti([PAIR.pack(user, seq) for seq in seqs[:limit]])]
+        kept = _within(values, bytes_max)
+        page = sorted(zip(seqs[:kept], values[:kept], strict=True))
+        entries = self._entries([seq for seq, _ in page], [value for _, value in page])
+        return ScrollPage(head=head, floor=floor, entries=entries, more=len(seqs) > kept)
+
+    def _values(self, user: int, first: int, last: int) -> list[bytes]:
+        """The values of the inbox from one number to another."""
+        if last < first:
+            return []
+        with self._txn.cursor(self._tables.inbox) as cursor:
+            if not cursor.set_key(PAIR.pack(user, first)):
+                return []
+            return list(islice(cursor.iternext(keys=False), last - first + 1))
+
+    def _numbers(self, user: int, conversation: str, first: int, last: int, count: int, *, rising: bool) -> list[int]:
+        """At most `count` numbers of a conversation from `first` up or from `last` down."""
+        prefix = self._conversation_prefix(user, conversation)
+        if prefix is None or last < first:
+            return []
+        numbers: list[int] = []
+        with self._txn.cursor(self._tables.scroll) as cursor:
+            if rising:
+                found = cursor.set_range(prefix + NUMBER.pack(first))
+            else:
+                found = cursor.prev() if cursor.set_range(prefix + NUMBER.pack(last + 1)) else cursor.last()
+            if not found:
+                return []
+            walk = cursor.iternext(values=False) if rising else cursor.iterprev(values=False)
+            for key in islice(walk, count):
+                if not key.startswith(prefix):
+                    break
+                numbers.append(SCROLL.unpack(key)[-1])
+        return [seq for seq in numbers if first <= seq <= last]
+
+    def _conversation_prefix(self, user: int, conversation: str) -> bytes | None:
+        kind, name = parse_address(conversation)
+        table = self._tables.names if kind == "user" else self._tables.group_names
+        peer = self._txn.get(name.encode(), db=table)
+        if peer is None:
+            return None
+        return CONVERSATION.pack(user, WITH_USER if kind == "user" else WITH_GROUP, NUMBER.unpack(peer)[0])
+
+    def _entries(self, seqs: "range | list[int]", values: list[bytes]) -> tuple[StoredEntry, ...]:
+        """Entries by their numbers and values, with the messages they refer to."""
+        with self._txn.cursor(self._tables.messages) as cursor:
+            messages = cursor.getmulti([value[:ID_BYTES] for value in values])
+        device_ids: dict[int, str | None] = {}
+        entries: list[StoredEntry] = []
+        for seq, value, (_, encoded) in zip(seqs, values, messages, strict=True):
+            if value[ID_BYTES] != KIND_OWN:
+                entries.append(StoredEntry(seq=seq, kind="message", encoded=encoded))
+                continue
+            device, n = OWN_ENTRY.unpack(value)[-2:]
+            if device not in device_ids:
+                device_ids[device] = self._device_id(device)
+            device_id = device_ids[device]  # None: it was forgotten since, and its count with it
+            n = None if device_id is None else n
+            entries.append(StoredEntry(seq=seq, kind="own", encoded=encoded, device_id=device_id, n=n))
+        return tuple(entries)
+
+    def _device_id(self, device: int) -> str | None:
+        value = self._txn.get(NUMBER.pack(device), db=self._tables.devices)
+        return None if value is None else device_record(value).device_id
+
+    # --- sizes ---
+
+    def sizes(self) -> tuple[int, dict[str, int]]:
+        """Bytes of the pages in use, and the rows of each table by its name."""
+        counts = {name: self._txn.stat(table)["entries"] for name, table in self._tables._asdict().items()}
+        return used_bytes(self._txn, self._tables), counts
+
+    # --- users and devices ---
+
+    def account(self, name: str) -> Account | None:
+        """See `Store.account`."""
+        key = self._txn.get(name.encode(), db=self._tables.names)
+        return None if key is None else self._account(key)
+
+    def _account(self, key: bytes) -> Account:
+        user = user_record(self._must_have(key, self._tables.users))
+        return Account(
+            user=NUMBER.unpack(key)[0],
+            name=user.name,
+            password_hash=user.password_hash,
+            password_version=user.password_version,
+            disabled=user.disabled,
+            incarnation=user.incarnation,
+            created=user.created,
+        )
+
+    def token_owner(self, digest: bytes) -> TokenOwner | None:
+        """See `Store.token_owner`."""
+        key = self._txn.get(digest, db=self._tables.tokens)
+        if key is None:
+            return None
+        device = device_record(self._must_have(key, self._tables.devices))
+        return TokenOwner(account=self._account(NUMBER.pack(device.user)), device_id=device.device_id)
+
+    def devices(self, user: int) -> tuple[DeviceRecord, ...]:
+        """See `Store.devices`."""
+        keys = keys_with_prefix(self._txn, self._tables.device_ids, NUMBER.pack(user))
+        return tuple(self._device(self._must_have(key, self._tables.device_ids)) for key in keys)
+
+    def _device(self, key: bytes) -> DeviceRecord:
+        device = device_record(self._must_have(key, self._tables.devices))
+        cursor, settled_n, last_seen, _, _ = CURSOR.unpack(self._must_have(key, self._tables.cursors))
+        return DeviceRecord(
+            device=NUMBER.unpack(key)[0],
+            device_id=device.device_id,
+            terminal=device.terminal,
+            client=device.client,
+            cursor=cursor,
+            settled_n=settled_n,
+            last_seen=last_seen,
+        )
+
+    def users_after(self, after: str, limit: int) -> tuple[UserRow, ...]:
+        """See `Store.list_users`."""
+        return tuple(self._user_row(key) for key in self._named_after(self._tables.names, after, limit))
+
+    def _user_row(self, key: bytes) -> UserRow:
+        (number,) = NUMBER.unpack(key)
+        user = user_record(self._must_have(key, self._tables.users))
+        return UserRow(
+            user=number,
+            name=user.name,
+            created=user.created,
+            disabled=user.disabled,
+            head=read_head(self._txn, self._tables, number).seq,
+            floor=read_start(self._txn, self._tables, number).floor,
+            devices=len(keys_with_prefix(self._txn, self._tables.device_ids, key)),
+        )
+
+    def route(self, sender: int, to: str) -> tuple[int, ...] | Reason:
+        """See `Store.route`."""
+        route = find_route(self._txn, self._tables, sender, to)
+        return route if isinstance(route, Reason) else route.others
+
+    def is_blocked(self, user: int, by: int) -> bool:
+        """See `Store.is_blocked`."""
+        key = RELATION.pack(by, RELATION_KINDS["block"], user)
+        return self._txn.get(key, db=self._tables.relations) is not None
+
+    def relations(self, user: int, kind: str) -> tuple[str, ...]:
+        """See `Store.relations`."""
+        prefix = RELATION_PREFIX.pack(user, RELATION_KINDS[kind])
+        others = keys_with_prefix(self._txn, self._tables.relations, prefix)
+        return tuple(sorted(self._user_name(number_at_end(key)) for key in others))
+
+    def _user_name(self, number: int) -> str:
+        return user_record(self._must_have(NUMBER.pack(number), self._tables.users)).name
+
+    # --- groups ---
+
+    def group(self, name: str) -> GroupRecord | None:
+        """See `Store.group`."""
+        key = self._txn.get(name.encode(), db=self._tables.group_names)
+        return None if key is None else self._group(key)
+
+    def _group(self, key: bytes) -> GroupRecord:
+        group = group_record(self._must_have(key, self._tables.groups))
+        members = keys_with_prefix(self._txn, self._tables.members, key)
+        return GroupRecord(
+            name=group.name,
+            owner=self._user_name(group.owner),
+            members=tuple(self._user_name(number_at_end(member)) for member in members),
+        )
+
+    def groups_of(self, user: int) -> tuple[str, ...]:
+        """See `Store.groups_of`."""
+        keys = keys_with_prefix(self._txn, self._tables.memberships, NUMBER.pack(user))
+        groups = [self._must_have(NUMBER.pack(number_at_end(key)), self._tables.groups) for key in keys]
+        return tuple(sorted(group_record(group).name for group in groups))
+
+    def groups_after(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
+        """See `Store.list_groups`."""
+        return tuple(self._group(key) for key in self._named_after(self._tables.group_names, after, limit))
+
+    def _named_after(self, table: "lmdb._Database", after: str, limit: int) -> list[bytes]:
+        """Numbers, as keys, of the next names after one."""
+        name = after.encode()
+        with self._txn.cursor(table) as cursor:
+            found = cursor.set_range(name) if name else cursor.first()
+            if found and cursor.key() == name:
+                found = cursor.next()
+            return list(islice(cursor.iternext(keys=False), limit)) if found else []
+
+    def _must_have(self, key: bytes, table: "lmdb._Database") -> bytes:
+        value = self._txn.get(key, db=table)
+        assert value is not None  # noqa: S101  # another table says that it is there
+        return value
+
+
+def _nearest(numbers: range, count: int, *, rising: bool) -> list[int]:
+    """The first or, going down, the last of the numbers."""
+    return list(numbers[:count]) if rising else list(reversed(numbers[-count:]))
+
+
+def _within(values: list[bytes], bytes_max: int) -> int:
+    """How many of the first entries fit into `bytes_max`: at least one, if there is any."""
+    size = 0
+    for index, value in enumerate(values):
+        size += ENTRY.unpack_from(value)[_SIZE_FIELD]
+        if size > bytes_max and index:
+            return index
+    return len(values)
