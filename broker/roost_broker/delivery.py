@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from roost_broker.offload import Offload
-from roost_broker.store import Store
+from roost_broker.store import ReadFailed, Store
 from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage
 from roost_protocol import codec
-from roost_protocol.frames import Entry, Gap
+from roost_protocol.frames import Disconnect, Entry, Gap
 from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
 
 if TYPE_CHECKING:
     from roost_broker.session import Session
@@ -164,20 +165,29 @@ class Delivery:
         inbox = session.inbox
         try:
             while self._is_behind(session):
-                page = await self._readers.run(
-                    self._store.read_inbox,
-                    session.user,
-                    session.position,
-                    min(self._limits.page_entries_max, session.room_entries),
-                    self._limits.page_bytes_max,
-                )
-                if not session.closed:
-                    self._take_page(session, page)
-                    session.flush()
+                await self._read_on(session)
+        except ReadFailed as error:
+            # Nothing is lost: the device comes back with its number, when the store can perhaps be read again.
+            _log.error("%s/%s: catch-up: %s", session.user_name, session.device_id, error)
+            text = "the store cannot be read"
+            session.disconnect(Disconnect(reason=Reason.UNSPECIFIED_ERROR, text=text, reconnect=True))
         finally:
             session.catching_up = False
         if not session.closed and session.position < inbox.head:
             self.pump(session)
+
+    async def _read_on(self, session: "Session") -> None:
+        """Read the next page and send what it has. Raises ReadFailed."""
+        page = await self._readers.run(
+            self._store.read_inbox,
+            session.user,
+            session.position,
+            min(self._limits.page_entries_max, session.room_entries),
+            self._limits.page_bytes_max,
+        )
+        if not session.closed:
+            self._take_page(session, page)
+            session.flush()
 
     def _is_behind(self, session: "Session") -> bool:
         position, inbox = session.position, session.inbox

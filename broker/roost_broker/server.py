@@ -9,6 +9,7 @@ from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
 from roost_broker.session import Session
+from roost_broker.store import ReadFailed
 from roost_broker.transport import ConnectionLost, Listener, Transport
 from roost_protocol.frames import Disconnect
 from roost_protocol.reasons import Reason
@@ -64,6 +65,8 @@ class Server:
             await link.finish()
         except ConnectionLost:
             pass  # the peer is gone; the session, if there was one, has ended
+        except ReadFailed as error:
+            _log.error("%s: connection closed: %s", transport.address, error)
         except Exception:  # noqa: BLE001 - a defect of ours must not cost anybody else his connection
             _log.exception("%s: connection closed after an internal error", transport.address)
         finally:

@@ -13,7 +13,6 @@ from msgspec import Struct
 from roost_protocol.frames import EntryKind, GapReason
 from roost_protocol.reasons import Reason
 
-
 # gc=False as with frames: immutable, without cycles, and many.
 
 
