@@ -66,7 +66,10 @@ class Accounts:
 
     async def hash(self, password: str) -> str:
         """The hash of a new password. Raises PasswordsBusy and PasswordUnfit."""
-        size = len(password.encode("utf-8", "surrogatepass"))
+        try:
+            size = len(password.encode())
+        except UnicodeEncodeError as error:
+            raise PasswordUnfit(f"a password is Unicode text: {error.reason}") from error
         if not 1 <= size <= PASSWORD_BYTES_MAX:
             raise PasswordUnfit(f"a password has 1 to {PASSWORD_BYTES_MAX} bytes, this one has {size}")
         return await self._run(self._hasher.hash, password)

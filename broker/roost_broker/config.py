@@ -5,6 +5,7 @@ typing mistake never silently leaves a default in force.
 """
 
 import difflib
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,8 +90,18 @@ class Config(Section, frozen=True, kw_only=True):
             raise ValueError("terminal_types is empty: nobody could log in")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError(f"log_level is DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
-        if self.drain_s < 0 or self.retention.interval_s <= 0 or min(self.retention.age_days, self.retention.count) < 0:
-            raise ValueError("drain_s and the numbers of [retention] are not negative, interval_s is above 0")
+        amounts = {
+            "drain_s": self.drain_s,
+            **{f"retention.{k}": v for k, v in msgspec.structs.asdict(self.retention).items()},
+        }
+        for name, amount in amounts.items():
+            if not 0 <= amount < math.inf:
+                raise ValueError(f"{name} is a number from 0 on, not {amount}")
+        if not self.retention.interval_s:
+            raise ValueError("retention.interval_s is above 0")
+        # RFC 9106, 3.1: at least one pass, and 8 KiB for each lane.
+        if self.passwords.passes < 1 or self.passwords.memory_kib < 8:
+            raise ValueError("passwords.passes is at least 1, passwords.memory_kib at least 8")
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
             raise ValueError("store.reserve_bytes is above 0 and below store.map_bytes")
         parse_listen(self.listen)

@@ -103,9 +103,11 @@ class Core:
         answered already, and what came after is fenced by the store.
         """
         before = self.directory.get(session.user, session.terminal)
-        if before is not None:
-            if before.device != session.device:
-                self.damper.record(session.user, session.terminal, trio.current_time())
+        if before is not None and before.device == session.device:
+            # It may be the older of its connections that comes last here, so the device is free to come once more.
+            before.disconnect(Disconnect(text="this device has connected again", reconnect=True))
+        elif before is not None:
+            self.damper.record(session.user, session.terminal, trio.current_time())
             origin = Origin(by=session.device_id, at=session.since_ms, address=session.address)
             before.fence(Reason.SESSION_TAKEN_OVER, f"logged in elsewhere: {session.device_id}", origin)
         self.names[session.user] = session.user_name
@@ -161,9 +163,9 @@ class Core:
         """Tell whoever follows `user` what is true now on this terminal type."""
         for watcher in self.directory.watchers(user):
             if watcher.link.outlet.full:
-                watcher.stale_presence.add(user)
+                watcher.stale_presence.add((user, terminal))
             else:
-                self._say_presence(watcher, user, terminal)
+                self.say_presence(watcher, user, terminal)
                 watcher.flush()
 
     def tell_presence(self, watcher: Session, user: int, *, hidden: bool = False) -> None:
@@ -172,7 +174,7 @@ class Core:
         if not sessions:
             watcher.link.say(Presence(user=self.names.get(user, ""), online=False))
         for session in sessions:
-            self._say_presence(watcher, user, session.terminal)
+            self.say_presence(watcher, user, session.terminal)
 
     def unwatch(self, watcher: Session, user: int) -> None:
         """`watcher` does not follow `user` any more."""
@@ -187,7 +189,8 @@ class Core:
                 self.unwatch(watcher, user)
                 watcher.flush()
 
-    def _say_presence(self, watcher: Session, user: int, terminal: str) -> None:
+    def say_presence(self, watcher: Session, user: int, terminal: str) -> None:
+        """Queue what is true now of `user` on this terminal type, for `watcher`."""
         session = self.directory.get(user, terminal)
         watcher.link.say(
             Presence(

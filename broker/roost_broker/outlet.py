@@ -23,6 +23,7 @@ class Outlet:
     """Bytes out to one transport. `room` is called when a rest is gone; `lost` when the transport is."""
 
     __slots__ = (
+        "_broken",
         "_flushing",
         "_limits",
         "_nursery",
@@ -40,6 +41,8 @@ class Outlet:
         self._limits = limits
         self._pending: deque[bytes | memoryview] = deque()
         self._flushing: trio.Event | None = None
+        # Once lost, perhaps inside a frame: whatever followed would be taken for the rest of that frame.
+        self._broken = False
         self.pending_bytes = 0
         self.stalled = False
         """The peer took no byte for `write_timeout_s`."""
@@ -52,14 +55,16 @@ class Outlet:
         return self.pending_bytes >= self._limits.write_buffer_bytes_max
 
     def send(self, data: bytes) -> None:
-        """Send or keep `data`. Never waits, never raises: a lost transport is told by `lost`."""
+        """Send or keep `data`. Never waits, never raises: a lost transport is told by `lost`, and sends no more."""
+        if self._broken:
+            return
         if self._flushing is not None:
             self._keep(data)
             return
         try:
             taken = self._transport.try_send(data)
         except ConnectionLost:
-            self.lost()
+            self._break_off()
             return
         if taken < len(data):
             self._keep(memoryview(data)[taken:])
@@ -74,6 +79,8 @@ class Outlet:
         with trio.move_on_after(self._limits.write_timeout_s):
             if self._flushing is not None:
                 await self._flushing.wait()
+        if self._broken:
+            raise ConnectionLost("broken off before everything was sent")
         self._transport.send_eof()
         with trio.move_on_after(LINGER_S):
             while self._transport.recv_nowait(self._limits.read_bytes_max) != b"":
@@ -93,13 +100,18 @@ class Outlet:
                     raise ConnectionLost("the peer takes no bytes")
                 self._write_some()
         except ConnectionLost:
-            self._pending.clear()
-            self.pending_bytes = 0
-            self.lost()
+            self._break_off()
         finally:
             self._flushing = None
             done.set()
-        self.room()
+        if not self._broken:
+            self.room()
+
+    def _break_off(self) -> None:
+        self._broken = True
+        self._pending.clear()
+        self.pending_bytes = 0
+        self.lost()
 
     def _write_some(self) -> None:
         """Write until the transport takes no more. Raises ConnectionLost."""

@@ -12,7 +12,6 @@ from roost_broker.store import CommitRefused
 from roost_broker.store.operations import (
     ChangeMembers,
     CreateGroup,
-    Ended,
     EndSession,
     GroupRecord,
     Operation,
@@ -47,8 +46,11 @@ if TYPE_CHECKING:
 RETRY_AFTER_S = 5
 """When to ask again after "busy" or "no room"."""
 
-ENTRY_OVERHEAD = 4 / 3
+BASE64_GROWTH = 4 / 3
 """A page may be said in JSON, where bytes are a third longer (RFC 4648, section 4)."""
+
+DELIVER_OVERHEAD_BYTES = 160
+"""What a DELIVER inside a PAGE has around its entry, at its longest: number, kind, device and n, with their keys."""
 
 
 async def answer(session: "Session", frame: Frame) -> Frame | None:
@@ -56,7 +58,11 @@ async def answer(session: "Session", frame: Frame) -> Frame | None:
 
     Safe to cancel: a change that was asked for is then done or not, but whole.
     """
-    return await _ANSWERS[type(frame)](session, frame)
+    said = await _ANSWERS[type(frame)](session, frame)
+    if isinstance(said, Result) and (size := len(codec.encode(said))) > session.core.limits.frame_bytes_max:
+        text = f"the list has {size} bytes; a frame has at most {session.core.limits.frame_bytes_max}"
+        return Result(request=said.request, reason=Reason.PACKET_TOO_LARGE, text=text)
+    return said
 
 
 async def _ping(session: "Session", frame: Ping) -> Pong:
@@ -105,27 +111,30 @@ async def _subscribe(session: "Session", frame: Subscribe) -> Result:
         text = f"a session follows at most {core.limits.subscriptions_max} users"
         return Result(request=frame.request, reason=Reason.QUOTA_EXCEEDED, text=text)
     for user, name in zip(users, frame.users, strict=True):
-        core.names[user] = name
         blocked = await core.readers.run(core.store.is_blocked, session.user, user)
-        if session.closed:
-            break
-        if not blocked:  # who has blocked this user looks the same as who is away
+        core.names[user] = name
+        if not blocked and not session.closed:
             core.directory.watch(session, user)
+            # Once more: a block that came between the first look and this entry was told to nobody.
+            blocked = await core.readers.run(core.store.is_blocked, session.user, user)
         core.tell_presence(session, user, hidden=blocked)
+        if blocked or session.closed:  # who has blocked this user looks the same as who is away
+            core.unwatch(session, user)
     return Result(request=frame.request)
 
 
 async def _fetch(session: "Session", frame: Fetch) -> Page:
     core = session.core
     limits = core.limits
-    budget = int((limits.frame_bytes_max - FRAME_OVERHEAD_BYTES) / ENTRY_OVERHEAD)
+    limit = min(frame.limit, limits.fetch_max)
+    budget = int((limits.frame_bytes_max - FRAME_OVERHEAD_BYTES) / BASE64_GROWTH) - limit * DELIVER_OVERHEAD_BYTES
     found = await core.readers.run(
         lambda: core.store.read_conversation(
             session.user,
             frame.conversation,
             before=frame.before,
             after=frame.after,
-            limit=min(frame.limit, limits.fetch_max),
+            limit=limit,
             bytes_max=budget,
         )
     )
@@ -220,8 +229,11 @@ async def _sessions(session: "Session", frame: Sessions) -> Result:
                 address=session.address,
                 revoke=True,
             )
-            result = await core.end_session(log_out)
-            return _result(frame.request, result if isinstance(result, Ended | Refused) else None)
+            try:
+                result = await core.end_session(log_out)
+            except CommitRefused as refused:
+                return _no_room(frame.request, refused)
+            return _result(frame.request, result)
         case "set_password":
             return await _set_password(session, frame)
 
@@ -248,8 +260,12 @@ async def _change(session: "Session", request: int, operation: Operation) -> Res
     try:
         result = await session.core.batcher.run(operation)
     except CommitRefused as refused:
-        return Result(request=request, reason=refused.reason, text=str(refused), retry_after_s=RETRY_AFTER_S)
+        return _no_room(request, refused)
     return _result(request, result)
+
+
+def _no_room(request: int, refused: CommitRefused) -> Result:
+    return Result(request=request, reason=refused.reason, text=str(refused), retry_after_s=RETRY_AFTER_S)
 
 
 def _result(request: int, result: object) -> Result:

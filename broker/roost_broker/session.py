@@ -62,8 +62,8 @@ class Session:
         self.since_ms = core.now_ms()
         self.closed = False
         self.watching: set[int] = set()
-        self.stale_presence: set[int] = set()
-        """Users followed whose state this session was not told for want of room."""
+        self.stale_presence: set[tuple[int, str]] = set()
+        """What this session was not told for want of room: users it follows, and the terminal types that changed."""
 
         limits = core.limits
         self.position = logged_in.position
@@ -77,6 +77,7 @@ class Session:
         # Both counts only rise; what is in the window is the difference.
         self._sent_entries = self._sent_bytes = 0
         self._freed_entries = self._freed_bytes = 0
+        self._window_full = False  # the next entry did not fit: nothing is read for it until some are acknowledged
         self._window: deque[_Chunk] = deque()
         self._outlet = link.outlet
         self._outgoing = link.outgoing
@@ -200,7 +201,7 @@ class Session:
 
     def may_deliver(self) -> bool:
         """Whether there may be room for a further entry: the session is live, neither window nor outlet are full."""
-        return not self.closed and not self._outlet.full and self.room_entries > 0
+        return not self.closed and not self._window_full and not self._outlet.full and self.room_entries > 0
 
     def offer(self, seq: int, frame: bytes) -> bool:
         """Queue the frame of the next entry, `seq`, if window and outlet have room for it; whether they had.
@@ -211,6 +212,7 @@ class Session:
         entries = sent - self._freed_entries
         sent_bytes = self._sent_bytes + len(frame)
         if entries and (entries >= self.receive_max or sent_bytes - self._freed_bytes > self.receive_bytes_max):
+            self._window_full = True
             return False
         if self.closed or self._outlet.pending_bytes >= self._write_buffer_bytes_max:
             return False
@@ -250,6 +252,7 @@ class Session:
         window = self._window
         while window and window[0].last <= seq:
             _, self._freed_entries, self._freed_bytes = window.popleft()
+            self._window_full = False
         if self.position < self.inbox.head:
             self.core.delivery.pump(self)
 
@@ -259,8 +262,9 @@ class Session:
             return
         self._has_room.unpark_all()
         stale, self.stale_presence = self.stale_presence, set()
-        for user in sorted(stale):
-            self.core.tell_presence(self, user)
+        for user, terminal in sorted(stale):
+            if user in self.watching:
+                self.core.say_presence(self, user, terminal)
         self.core.delivery.pump(self)
 
     # --- the end ---

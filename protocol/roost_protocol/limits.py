@@ -114,7 +114,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # --- users ---
     group_members_max: Annotated[int, Bound("members", 2, 10_000, "inbox entries of one message in one commit")] = 2_000
     groups_per_user_max: Annotated[int, Bound("groups", 1, 100_000, "memberships of one user")] = 1_000
-    relations_per_user_max: Annotated[int, Bound("relations", 1, 100_000, "contacts and blocks of one user")] = 5_000
+    relations_per_user_max: Annotated[int, Bound("relations", 1, 100_000, "contacts and blocks of one user")] = 3_000
     subscriptions_max: Annotated[int, Bound("users", 1, 10_000, "users whose presence one session follows")] = 500
 
     # --- batches ---

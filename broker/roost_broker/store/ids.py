@@ -25,11 +25,6 @@ def message_id_text(message_id: int) -> str:
     return f"{message_id:016x}"
 
 
-def message_id_number(text: str) -> int:
-    """What `message_id_text` made a text of."""
-    return int(text, 16)
-
-
 def message_time_ms(message_id: int) -> int:
     """The Unix time in milliseconds that the id stands for: what retention by age goes by."""
     return message_id >> _RANDOM_BITS

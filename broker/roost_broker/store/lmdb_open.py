@@ -129,13 +129,13 @@ def _open_locked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool) -> Ope
     is_new = not (path / DATA_FILE).exists()
     if not is_new:
         _check_whole(path / DATA_FILE)
+    for name in (DATA_FILE, ENGINE_LOCK_FILE):
+        _make_private(path / name)
     try:
         env = _environment(path, map_bytes=map_bytes, sync=sync)
     except lmdb.Error as error:
         raise _damaged(path, error) from error
     try:
-        for name in (DATA_FILE, ENGINE_LOCK_FILE):
-            (path / name).chmod(_FILE_MODE)
         env.reader_check()
         tables = _tables(path, env)
         if is_new and sync:
@@ -147,6 +147,15 @@ def _open_locked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool) -> Ope
         env.close()
         raise
     return Opened(env, tables, lock_fd)
+
+
+def _make_private(file: Path) -> None:
+    """Give a file mode 0600 whatever the umask is, and make it if it is not there (LMDB fills an empty one)."""
+    file_fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        os.fchmod(file_fd, _FILE_MODE)
+    finally:
+        os.close(file_fd)
 
 
 def _damaged(path: Path, error: Exception) -> StoreUnusable:
