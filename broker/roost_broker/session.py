@@ -116,6 +116,8 @@ class Session:
 
     async def _request(self, frame: Frame) -> None:
         self.flush()
+        # Before each answer: a few bytes may ask for a whole PAGE, and many such may come in one read.
+        await self._wait_outlet()
         answer = await requests.answer(self, frame)
         if answer is not None and not self.closed:
             self.link.say(answer)

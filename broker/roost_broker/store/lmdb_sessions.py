@@ -128,7 +128,7 @@ def _resumption_refused(before: SessionRecord | None, op: LogIn) -> Refused | No
     """Why an automatic reconnect may not go on: a later session of another device, or the end of its own."""
     if before is None or op.epoch is None or op.epoch > before.epoch:
         return None
-    if op.epoch < before.epoch and op.device_id != before.device_id:
+    if op.device_id != before.device_id:
         return Refused(reason=Reason.SESSION_TAKEN_OVER, by=before.device_id, at=before.at, address=before.address)
     end = before.ended
     return None if end is None else Refused(reason=end.reason, by=end.by, at=end.at, address=end.address)

@@ -204,7 +204,7 @@ def _resumption_refused(before: Session, device_id: str, epoch: int) -> Refused 
     """Why a device may not go on by itself with the session that had `epoch`."""
     if epoch > before.epoch:  # of a future that this store has lost: it went back to a backup
         return None
-    if before.owner.device_id != device_id and epoch < before.epoch:
+    if before.owner.device_id != device_id:
         return Refused(
             reason=Reason.SESSION_TAKEN_OVER,
             by=before.owner.device_id,

@@ -1,0 +1,1 @@
+"""`roost chat`: a chat in a terminal, on the client library."""

@@ -1,0 +1,1 @@
+"""`roost demo`: the whole story on real processes, checked by the oracle."""

@@ -1,0 +1,97 @@
+"""The command as a whole: the tree of verbs, and how usage errors end."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from roost_admin.chat.command import chat
+from roost_admin.demo.command import demo
+from roost_admin.failures import EX_USAGE
+from roost_admin.groups import groups
+from roost_admin.options import Place, place_options
+from roost_admin.serve import serve
+from roost_admin.sessions import sessions
+from roost_admin.status import status
+from roost_admin.users import users
+from roost_admin.verify_history import verify_history
+
+
+class Tree(click.Group):
+    """The root of the command: wrong usage ends with status 64, as sysexits.h has it, not with click's 2."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """See click. Raises UsageError with our status."""
+        with _usage_status():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See click. Raises UsageError with our status."""
+        with _usage_status():
+            return super().invoke(ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(self.commands)
+
+
+@contextmanager
+def _usage_status() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.exit_code = EX_USAGE  # type: ignore[misc]  # as in `Failure`
+        raise
+
+
+def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        click.echo(f"roost {version('roost')}")
+        context.exit()
+
+
+@click.group(
+    "roost",
+    cls=Tree,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done, 64 wrong usage, 65 bad data, 67 no such user, 69 no broker, 74 store damaged, "
+    "75 try again, 77 not allowed, 78 bad configuration.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
+@place_options
+@click.pass_context
+def root(context: click.Context, data: Path | None, socket: Path | None) -> None:
+    """A message broker for users with several devices: no device ever misses either side of a conversation.
+
+    \b
+    Example:
+        roost serve                                  a broker, no configuration needed
+        roost users add alice                        in another terminal
+        roost chat alice --terminal phone --to bob
+        roost demo                                   all of it, on real processes, checked at the end
+    """
+    context.obj = Place(data, socket)
+
+
+for _command in (serve, status, users, sessions, groups, chat, demo, verify_history):
+    root.add_command(_command)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command, and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a letter shows its code instead; a name never ends the command.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    root.main(args=args, prog_name="roost")
+
+
+if __name__ == "__main__":
+    main()

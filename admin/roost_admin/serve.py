@@ -1,0 +1,184 @@
+"""`roost serve`: a broker in this process."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from roost_admin.failures import EX_CONFIG, EX_IOERR, EX_USAGE, Failure, only_exception
+from roost_admin.options import Place, place, place_options
+
+if TYPE_CHECKING:
+    from roost import Broker
+
+PRIVATE = 0o077
+"""The umask: nobody else may read what the broker writes."""
+
+SIGNALLED = 128
+"""A shell's exit status for a process that a signal ended is this and the signal's number."""
+
+
+@click.command("serve")
+@place_options
+@click.option("--listen", metavar="HOST:PORT", help="Where devices connect; port 0 takes a free one. [127.0.0.1:7300]")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file; options go over it.")
+@click.option(
+    "--admin-socket", type=click.Path(path_type=Path), metavar="PATH", help="Where the admin API listens; as --socket."
+)
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False), help="[INFO]"
+)
+@click.option(
+    "--ready-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="When ready, write the addresses to this file descriptor as one JSON line, and close it.",
+)
+@click.pass_context
+def serve(
+    context: click.Context,
+    data: Path | None,
+    socket: Path | None,
+    listen: str | None,
+    config: Path | None,
+    admin_socket: Path | None,
+    log_level: str | None,
+    ready_fd: int | None,
+) -> None:
+    """Run a broker. It needs no configuration.
+
+    SIGTERM and Ctrl-C let it drain: what is under way is finished, every device is told to come back later, and the
+    exit status is 0. A second one stops it at once; nothing that was acknowledged is lost either way. The log goes
+    to stderr, readable on a terminal, as JSON lines on a pipe. systemd is told when it is ready (Type=notify).
+
+    \b
+    Example:
+        roost serve
+        roost serve --data /var/lib/roost --config /etc/roost.toml
+    """
+    from roost_broker.app import Broker
+    from roost_broker.config import ConfigurationError, load
+
+    if ready_fd is not None:
+        _check_open(ready_fd)
+    where = place(context, Place(data, admin_socket or socket))
+    try:
+        settings = load(
+            config,
+            data=str(where.data) if where.data else None,
+            admin_socket=str(where.socket) if where.socket else None,
+            listen=listen,
+            log_level=log_level.upper() if log_level else None,
+        )
+    except ConfigurationError as error:
+        raise Failure(str(error), EX_CONFIG) from error
+    os.umask(PRIVATE)
+    context.exit(_run(Broker(settings), ready_fd))
+
+
+def _check_open(fd: int) -> None:
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        raise Failure(f"--ready-fd {fd}: {error.strerror}", EX_USAGE) from error
+
+
+def _run(broker: "Broker", ready_fd: int | None) -> int:
+    """Run the broker to its end; the exit status. Raises Failure."""
+    import trio
+
+    from roost_admin.logs import start_logging
+    from roost_broker.app import ListenerUnusable
+    from roost_broker.config import ConfigurationError
+    from roost_broker.http.unix import AdminSocketUnusable
+    from roost_broker.store import OutcomeUnknown, StoreUnusable
+
+    start_logging(broker.config.log_level)
+    try:
+        return trio.run(_serve, broker, ready_fd)
+    except BaseExceptionGroup as group:
+        error = only_exception(group)
+        match error:
+            case StoreUnusable():
+                raise Failure(str(error), error.exit_status) from error
+            case ListenerUnusable() | AdminSocketUnusable() | ConfigurationError():
+                raise Failure(str(error), EX_CONFIG) from error
+            case OutcomeUnknown():
+                raise Failure(f"stopped, for the store cannot say what is durable: {error}", EX_IOERR) from error
+        raise
+
+
+async def _serve(broker: "Broker", ready_fd: int | None) -> int:
+    """Serve until a signal says to stop; the exit status."""
+    import trio
+
+    signals = _Signals()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(signals.watch, received)
+            with signals.at_once:
+                async with broker:
+                    await _say_ready(broker, ready_fd)
+                    await signals.wait_first()
+                    _say_stopping()
+            nursery.cancel_scope.cancel()
+    return signals.exit_status
+
+
+class _Signals:
+    """The first signal asks the broker to drain, the second to stop at once; before it is ready, the first does."""
+
+    def __init__(self) -> None:
+        import trio
+
+        self.at_once = trio.CancelScope()
+        self._first = trio.Event()
+        self._ready = False
+        self._last = 0
+
+    @property
+    def exit_status(self) -> int:
+        """0 after a drain; else as a shell has it for the signal that cut it short."""
+        return SIGNALLED + self._last if self.at_once.cancel_called else 0
+
+    async def watch(self, received: AsyncIterator[int]) -> None:
+        """Take signals, until cancelled."""
+        async for number in received:
+            self._last = number
+            if self._first.is_set() or not self._ready:
+                self.at_once.cancel()
+            self._first.set()
+
+    async def wait_first(self) -> None:
+        """The broker is ready: wait for the first signal."""
+        self._ready = True
+        await self._first.wait()
+
+
+async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
+    from roost_admin.failures import say
+    from roost_admin.notify import notify_systemd, tell_ready
+
+    admin_socket = broker.config.admin_path
+    with suppress(OSError):  # nobody reads it: that is no reason to stop
+        click.echo(f"roost is ready, listening on {', '.join(broker.addresses)}, admin socket {admin_socket}")
+    if ready_fd is not None:
+        with suppress(OSError):
+            tell_ready(ready_fd, broker.addresses, admin_socket)
+    notify_systemd("READY=1")
+    if sys.stderr.isatty() and not (await broker.admin.status()).users:
+        say("no users yet; create one with `roost users add NAME`")
+
+
+def _say_stopping() -> None:
+    import logging
+
+    from roost_admin.notify import notify_systemd
+
+    notify_systemd("STOPPING=1")
+    logging.getLogger(__name__).info("stopping: no new connections, what is under way is finished")

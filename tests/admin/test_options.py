@@ -1,0 +1,44 @@
+"""Which broker a command talks to."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from roost_admin.options import Place, place, socket_path
+
+FOLDER, SOCKET = Path("folder"), Path("some.sock")
+
+
+def found(given: Place, outer: Place | None = None) -> Path:
+    context = click.Context(click.Command("any"), obj=outer)
+    return socket_path(place(context, given))
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROOST_DATA", raising=False)
+    monkeypatch.delenv("ROOST_SOCKET", raising=False)
+
+
+def test_by_default_the_data_folder_here() -> None:
+    assert found(Place()) == Path("roost-data/admin.sock")
+
+
+def test_a_data_folder_or_a_socket() -> None:
+    assert found(Place(data=FOLDER)) == FOLDER / "admin.sock"
+    assert found(Place(socket=SOCKET)) == SOCKET
+    assert found(Place(FOLDER, SOCKET)) == SOCKET
+
+
+def test_at_the_command_goes_over_before_it_goes_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOST_SOCKET", "/env.sock")
+    assert found(Place()) == Path("/env.sock")
+    assert found(Place(), Place(data=Path("outer"))) == Path("outer/admin.sock")
+    assert found(Place(data=FOLDER), Place(socket=Path("outer.sock"))) == FOLDER / "admin.sock"
+
+
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOST_SOCKET", "")
+    monkeypatch.setenv("ROOST_DATA", "/data")
+    assert found(Place()) == Path("/data/admin.sock")

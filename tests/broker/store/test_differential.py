@@ -1,0 +1,300 @@
+"""LMDB against the model: whatever is done to both, in whatever batches, both answer the same and hold the same.
+
+The two are written independently and share nothing but how ids are made and the words of refusals; given the same
+operations, times and randomness, every result and everything that can be read has to be equal. Between batches the
+LMDB store may be closed and opened again, so that what its writer remembers is found out if it is not in the file.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from broker.store.tables import check_tables
+from broker.store.world import START_MS, seeded
+from roost_broker.store import Store
+from roost_broker.store.lmdb import LmdbStore
+from roost_broker.store.memory import MemoryStore
+from roost_broker.store.operations import (
+    ChangeMembers,
+    CreateGroup,
+    CreateUser,
+    EndSession,
+    ForgetDevices,
+    Forgotten,
+    LoggedIn,
+    LogIn,
+    MoveCursors,
+    Operation,
+    OperationResult,
+    Published,
+    PublishMessage,
+    Retention,
+    SetPassword,
+    SetRelation,
+    Trim,
+    Trimmed,
+)
+from roost_protocol.codec import decode_entry
+from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
+
+LIMITS = Limits(
+    publish_max=3, devices_per_user_max=3, group_members_max=3, groups_per_user_max=2, relations_per_user_max=3
+)
+
+USERS = ("a", "b", "c", "d")  # the numbers 1 to 4, of which the first three are there from the start
+NUMBERS = st.integers(1, len(USERS))
+FIRST = st.integers(1, 3)
+NAMES = st.sampled_from([*USERS, "nobody"])
+GROUPS = st.sampled_from(["g", "h", "a"])
+TERMINALS = {"x": "phone", "y": "phone", "z": "pc"}
+DEVICES = st.sampled_from([*TERMINALS, "w"])
+TERMINAL_TYPES = st.sampled_from(["phone", "pc"])
+ADDRESSES = st.builds("user/{}".format, NAMES) | st.builds("group/{}".format, GROUPS)
+OFTEN = st.sampled_from(["user/a", "user/b", "group/g"])
+SMALL = st.integers(0, 12)
+RETENTION = st.builds(
+    Retention,
+    age_ms=st.none() | st.integers(0, 40),
+    count=st.none() | st.integers(0, 6),
+    bytes=st.none() | st.integers(0, 700),
+)
+
+
+class Both:
+    """The two stores under the same operations, and what a broker would know of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.random = seeded()
+        self.model = MemoryStore(limits=LIMITS, random=seeded())
+        self.lmdb = self._open()
+        self.now_ms = START_MS
+        self.sessions: dict[tuple[int, str], LoggedIn] = {}
+        self.tokens = 0
+
+    def _open(self) -> LmdbStore:
+        return LmdbStore(self.path, limits=LIMITS, random=self.random, sync=False)
+
+    def reopen(self) -> None:
+        self.lmdb.close()
+        self.lmdb = self._open()
+
+    def commit(self, operations: Sequence[Operation]) -> None:
+        expected = self.model.commit(operations, self.now_ms)
+        found = self.lmdb.commit(operations, self.now_ms)
+        assert found == expected
+        for operation, result in zip(operations, expected, strict=True):
+            event(f"{type(operation).__name__}: {_told(result)}")
+            if isinstance(operation, LogIn) and isinstance(result, LoggedIn):
+                self.sessions[operation.user, operation.device_id] = result
+
+
+def _told(result: OperationResult) -> str:
+    if isinstance(result, Published) and result.retransmission:
+        return "again"
+    if isinstance(result, LoggedIn):
+        facts = {"resumed": result.resumed, "took over": result.took_over, "starts over": result.start_over}
+        return "success " + ", ".join(fact for fact, holds in facts.items() if holds)
+    if isinstance(result, Trimmed | Forgotten):
+        return "something" if (result.floors if isinstance(result, Trimmed) else result.devices) else "nothing"
+    reason: Reason = getattr(result, "reason", Reason.SUCCESS)
+    return reason.phrase
+
+
+Plan = tuple[Any, ...]
+PLANS: st.SearchStrategy[Plan] = st.one_of(
+    st.tuples(st.just("publish"), NUMBERS, DEVICES, SMALL, ADDRESSES, st.integers(0, 1), st.integers(0, 15)),
+    st.tuples(st.just("publish"), FIRST, st.just("x"), SMALL, st.just("user/b"), st.just(1), st.just(1)),
+    *[st.tuples(st.just("burst"), FIRST, ADDRESSES | OFTEN, st.integers(1, 5))] * 3,
+    st.tuples(st.just("log in"), NUMBERS, DEVICES, st.integers(0, 7), SMALL, st.integers(0, 15)),
+    *[st.tuples(st.just("log in"), FIRST, st.sampled_from("xy"), st.integers(0, 3), st.integers(0, 3), st.just(5))] * 2,
+    st.tuples(st.just("cursors"), NUMBERS, DEVICES, SMALL),
+    st.tuples(st.just("end"), NUMBERS, st.none() | TERMINAL_TYPES, st.none() | DEVICES, st.booleans()),
+    st.tuples(st.just("forget"), SMALL, st.booleans(), st.integers(0, 5), st.integers(1, 3)),
+    st.tuples(
+        st.just("trim"), st.builds(Retention, count=st.integers(0, 3)), st.just(0), st.just(9), st.integers(1, 9)
+    ),
+    st.tuples(st.just("trim"), RETENTION, st.integers(0, 4), st.integers(1, 3), st.integers(1, 8)),
+    st.tuples(st.just("user"), NAMES),
+    st.tuples(st.just("password"), NUMBERS, st.none() | DEVICES),
+    st.tuples(st.just("group"), GROUPS, NUMBERS, st.lists(NAMES, max_size=3)),
+    st.tuples(
+        st.just("members"), GROUPS, st.none() | NUMBERS, st.lists(NAMES, max_size=2), st.lists(NAMES, max_size=2)
+    ),
+    st.tuples(st.just("relation"), FIRST, st.just("block"), st.sampled_from(USERS[:3]), st.booleans()),
+    st.tuples(st.just("relation"), NUMBERS, st.sampled_from(["contact", "block"]), NAMES, st.booleans()),
+)
+
+
+def operations_of(both: Both, plan: Plan) -> list[Operation]:
+    """The operations that a plan stands for, with the numbers that a broker would know by now."""
+    if plan[0] == "burst":
+        _, user, to, count = plan
+        return [publish(both, user, "x", -ahead, to, ahead % 2, chance=1) for ahead in range(count)]
+    return [operation_of(both, plan)]
+
+
+def operation_of(both: Both, plan: Plan) -> Operation:
+    """The one operation that a plan stands for."""
+    match plan:
+        case ("publish", user, device, back, to, text, chance):
+            return publish(both, user, device, back, to, text, chance)
+        case ("log in", user, device, chance, last_seq, held):
+            return log_in(both, user, device, chance, last_seq, held)
+        case ("cursors", user, device, seq):
+            return MoveCursors(cursors=((device_number(both, user, device), seq), (99, 1)))
+        case ("end", user, terminal, device, revoke):
+            return EndSession(
+                user=user,
+                terminal=terminal,
+                device_id=device,
+                reason=Reason.LOGGED_OUT,
+                by="somebody",
+                revoke=revoke and device is not None,
+            )
+        case ("forget", ago, keep, after, most):
+            kept = frozenset(session.device for session in both.sessions.values()) if keep else frozenset()
+            return ForgetDevices(seen_before=both.now_ms - ago * 3, keep=kept, after=after, devices_max=most)
+        case ("trim", retention, after, users_max, entries_max):
+            return Trim(retention=retention, after=after, users_max=users_max, entries_max=entries_max)
+        case ("user", name):
+            return CreateUser(name=name, password_hash=f"hash of {name}")
+        case ("password", user, device):
+            kept_device = None if device is None else device_number(both, user, device)
+            return SetPassword(user=user, password_hash=f"hash at {both.now_ms}", keep_device=kept_device)
+        case ("group", name, owner, members):
+            return CreateGroup(name=name, owner=owner, members=tuple(members))
+        case ("members", name, by, add, remove):
+            return ChangeMembers(group=name, by=by, add=tuple(add), remove=tuple(remove))
+        case ("relation", user, kind, other, present):
+            return SetRelation(user=user, kind=kind, other=other, present=present)
+    raise AssertionError(plan)
+
+
+def device_number(both: Both, user: int, device: str) -> int:
+    session = both.sessions.get((user, device))
+    return 77 if session is None else session.device
+
+
+def publish(both: Both, user: int, device: str, back: int, to: str, text: int, chance: int) -> PublishMessage:
+    """A publish of the device's last session: the next n, or one `back`; now and then with something wrong."""
+    session = both.sessions.get((user, device))
+    settled_n = 0
+    for record in both.model.devices(user):
+        if record.device_id == device:
+            settled_n = record.settled_n
+    return PublishMessage(
+        sender=user,
+        sender_name=USERS[user - 1],
+        device=77 if session is None else session.device,
+        terminal=TERMINALS.get(device, "phone"),
+        epoch=7 if session is None else session.epoch,
+        n=max(settled_n + 1 - back, 1) if chance else settled_n + 3,
+        to=to,
+        content_type="text/plain",
+        text="short" if text else "a somewhat longer text",
+        digest=f"{to}{text}".encode().ljust(16, b".")[:16],
+        refused=Reason.PACKET_TOO_LARGE if chance == 15 else None,
+    )
+
+
+def log_in(both: Both, user: int, device: str, chance: int, last_seq: int, held: int) -> LogIn:
+    """A log-in with a credential, an epoch and a last number that mostly hold."""
+    account = both.model.account(USERS[user - 1])
+    session = both.sessions.get((user, device))
+    entries = both.model.read_inbox(user, last_seq - 1, 1, 1).entries
+    ids = [entry.encoded for entry in entries if entry.seq == last_seq and entry.encoded is not None]
+    more: dict[str, Any] = {}
+    if chance == 7:
+        more["token_digest"] = f"token {both.tokens}".encode()
+    else:
+        more["password_version"] = 0 if account is None or chance == 6 else account.password_version
+    if chance in (1, 2) and session is not None:
+        more["epoch"] = session.epoch
+    if chance in (2, 3):
+        both.tokens += 1
+        more["new_token_digest"] = f"token {both.tokens}".encode()
+    if held == 0:
+        more["newest"] = last_seq
+    else:
+        more["last_seq"] = last_seq
+    if held in (1, 2):
+        more["last_id"] = "0" * 16 if not ids or held == 1 else _id_of(ids[0])
+    if held in (3, 4) and account is not None:
+        more["incarnation"] = account.incarnation if held == 3 else "f" * 16
+    return LogIn(
+        user=user,
+        device_id=device,
+        terminal=TERMINALS.get(device, "phone" if chance % 2 else "pc"),
+        client=f"client {held}",
+        address=f"address {chance}",
+        **more,
+    )
+
+
+def _id_of(encoded: bytes) -> str:
+    return decode_entry(encoded).id
+
+
+def everything(store: Store) -> Iterator[object]:
+    """All that can be read of the store, in one order."""
+    sizes = store.statistics()
+    yield (sizes.users, sizes.devices, sizes.groups, sizes.messages, sizes.entries)
+    yield store.list_users("", 10)
+    yield store.list_users("a", 1)
+    yield store.list_groups("", 10)
+    yield store.list_groups("g", 1)
+    addresses = [f"user/{name}" for name in USERS] + [f"group/{name}" for name in ("g", "h", "a")]
+    for user, name in enumerate(USERS, 1):
+        yield store.account(name)
+        yield store.devices(user)
+        yield store.groups_of(user)
+        yield [store.relations(user, kind) for kind in ("contact", "block")]
+        yield [store.is_blocked(user, other) for other in range(1, 5)]
+        yield [store.route(user, address) for address in addresses]
+        yield store.read_inbox(user, 0, 1_000, 1_000_000)
+        yield store.read_inbox(user, 3, 3, 150)
+        for conversation in (*addresses, None):
+            yield store.read_conversation(user, conversation, limit=3, bytes_max=10_000)
+            yield store.read_conversation(user, conversation, before=6, limit=2, bytes_max=150)
+            yield store.read_conversation(user, conversation, after=2, limit=2, bytes_max=10_000)
+
+
+def check_equal(both: Both) -> None:
+    for found, expected in zip(everything(both.lmdb), everything(both.model), strict=True):
+        assert found == expected
+    for token in range(both.tokens + 1):
+        digest = f"token {token}".encode()
+        assert both.lmdb.token_owner(digest) == both.model.token_owner(digest)
+
+
+STEPS = st.tuples(st.lists(PLANS, min_size=1, max_size=6), st.sampled_from([-30, 0, 1, 1, 1, 20]), st.integers(0, 9))
+
+
+@settings(max_examples=settings().max_examples * 2)
+@given(st.lists(STEPS, min_size=4, max_size=30))
+def test_lmdb_does_what_the_model_does(steps: list[tuple[list[Plan], int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        both = Both(Path(folder) / "store")
+        both.commit([CreateUser(name=name, password_hash=name) for name in USERS[:3]])
+        both.commit([CreateGroup(name="g", owner=1, members=("b", "c"))])
+        both.commit([log_in(both, user, "x", 0, 0, 5) for user in (1, 2, 3)])
+        try:
+            for plans, passed_ms, chance in steps:
+                both.now_ms += passed_ms
+                both.commit([operation for plan in plans for operation in operations_of(both, plan)])
+                if chance < 2:
+                    both.reopen()
+                if chance % 2:
+                    check_equal(both)
+            check_equal(both)
+            both.reopen()
+            check_equal(both)
+        finally:
+            both.lmdb.close()
+        check_tables(both.path)

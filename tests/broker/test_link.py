@@ -1,0 +1,174 @@
+"""One connection of the broker: frames in and out of a transport."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from broker.house import in_virtual_time
+from broker.wires import ScriptedTransport
+from roost_broker.link import Link
+from roost_broker.transport import ConnectionLost
+from roost_protocol import LocalProtocolError, RemoteProtocolError, codec
+from roost_protocol.frames import Connack, Connect, Disconnect, Ping, Pong
+from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
+
+CONNECT = Connect(user="alice", password="x", terminal="phone", device="a1")
+
+
+@asynccontextmanager
+async def link_on(transport: ScriptedTransport, *, live: bool = False) -> AsyncIterator[Link]:
+    async with trio.open_nursery() as nursery:
+        link = Link(transport, nursery, Limits())
+        if live:
+            transport.arrives.append(codec.encode(CONNECT))
+            await link.read()
+            link.say(Connack())
+            link.flush()
+            transport.sent.clear()
+            transport.sends = 0
+        yield link
+        nursery.cancel_scope.cancel()
+
+
+def waiting_since(link: Link) -> float | None:
+    """As of now: what another task does to it is not seen by the type checker."""
+    return link.waiting_since
+
+
+async def ended_scope(link: Link) -> bool:
+    """Whether the scope ends whoever is in it."""
+    with link.scope:
+        await trio.lowlevel.checkpoint()
+    return link.scope.cancelled_caught
+
+
+@in_virtual_time
+async def test_read_gives_whole_frames_however_they_come() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport) as link:
+        encoded = codec.encode(CONNECT)
+        transport.arrives.extend(encoded[i : i + 1] for i in range(len(encoded)))
+        assert await link.read() == [CONNECT]
+        assert not transport.arrives
+
+
+@in_virtual_time
+async def test_read_gives_nothing_at_the_end_and_a_violation_inside_a_frame() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link:
+        transport.arrives.append(b"")
+        assert await link.read() == []
+
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link:
+        transport.arrives.extend([b"\0\0", b""])
+        (violation,) = await link.read()
+        assert isinstance(violation, RemoteProtocolError)
+        assert violation.reason is Reason.MALFORMED_PACKET
+
+
+@in_virtual_time
+async def test_it_says_since_when_it_waits_for_the_peer() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link, trio.open_nursery() as nursery:
+        assert waiting_since(link) is None
+        await trio.sleep(3)
+        nursery.start_soon(link.read)
+        await wait_all_tasks_blocked()
+        assert waiting_since(link) == 3
+        await trio.sleep(1)
+        transport.arrives.append(codec.encode(Ping()))
+        transport.readable.set()
+        await wait_all_tasks_blocked()
+        assert waiting_since(link) is None
+
+
+@in_virtual_time
+async def test_what_was_said_goes_out_in_one_piece() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link:
+        for _ in range(3):
+            link.say(Pong())
+        assert transport.sends == 0
+        link.flush()
+        link.flush()
+        assert (transport.sends, bytes(transport.sent)) == (1, 3 * codec.encode(Pong()))
+
+
+@in_virtual_time
+async def test_it_says_only_what_the_protocol_allows() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport) as link:
+        with pytest.raises(LocalProtocolError):
+            link.say(Pong())
+        link.flush()
+        assert not transport.sent
+
+
+@in_virtual_time
+async def test_a_disconnect_is_the_last_frame_and_ends_the_scope() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link:
+        link.say(Pong())
+        link.disconnect(Disconnect(reason=Reason.SERVER_BUSY))
+        link.say(Pong())
+        link.disconnect(Disconnect())
+        link.flush()
+        assert await ended_scope(link)
+        assert link.ended
+        assert bytes(transport.sent) == codec.encode(Pong()) + codec.encode(Disconnect(reason=Reason.SERVER_BUSY))
+        assert transport.sends == 1
+
+
+@in_virtual_time
+async def test_a_disconnect_may_be_said_in_every_state() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport) as link:
+        transport.arrives.append(b"\0\0\0\0")
+        assert isinstance((await link.read())[-1], RemoteProtocolError)
+        link.disconnect(Disconnect(reason=Reason.MALFORMED_PACKET))
+        assert bytes(transport.sent) == codec.encode(Disconnect(reason=Reason.MALFORMED_PACKET))
+
+
+@in_virtual_time
+async def test_after_the_peer_has_ended_nothing_is_said_and_nothing_is_raised() -> None:
+    """The peer's end came with frames before it: who answers those finds the connection closed."""
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link:
+        transport.arrives.append(codec.encode(Ping()) + codec.encode(Disconnect()))
+        assert await link.read() == [Ping(), Disconnect()]
+        link.say(Pong())
+        link.delivered(5)
+        link.flush()
+        assert not transport.sent
+
+
+@in_virtual_time
+async def test_a_lost_transport_ends_the_link_without_a_word() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport, live=True) as link:
+        transport.lose()
+        link.say(Pong())
+        link.flush()
+        assert await ended_scope(link)
+        assert link.ended
+        assert not link.outgoing
+        await link.finish()
+        assert transport.closed
+        with pytest.raises(ConnectionLost):
+            await link.read()
+
+
+@in_virtual_time
+async def test_finish_closes_the_transport_also_when_it_is_cancelled() -> None:
+    transport = ScriptedTransport(takes=lambda offered: 0)
+    async with link_on(transport, live=False) as link:
+        link.disconnect(Disconnect())
+        with trio.move_on_after(1) as scope:
+            await link.finish()
+        assert scope.cancelled_caught
+        assert transport.closed
