@@ -129,7 +129,8 @@ class Administration:
     async def kick(self, user: str, terminal: str | None = None, text: str = "") -> admin.Kicked:
         """End the live session of a user on a terminal type, or all of them."""
         account = await self._account(user)
-        terminals = [terminal] if terminal else sorted(s.terminal for s in self._core.directory.of(account.user))
+        live = sorted(session.terminal for session in self._core.directory.of(account.user))
+        terminals = live if terminal is None else [terminal]
         kicked = []
         for each in terminals:
             operation = EndSession(user=account.user, terminal=each, reason=Reason.ADMINISTRATIVE_ACTION, by=ADMIN)
@@ -140,7 +141,7 @@ class Administration:
             if isinstance(result, Ended):
                 kicked.append(each)
         if not kicked:
-            where = f"on {terminal}" if terminal else "anywhere"
+            where = "anywhere" if terminal is None else f"on {terminal!r}"
             raise NotDone(Reason.NOT_FOUND, f"{user} has no session {where}")
         return admin.Kicked(terminals=tuple(kicked))
 

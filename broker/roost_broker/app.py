@@ -9,7 +9,8 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,8 +32,6 @@ from roost_broker.transport.tcp import TcpListener
 from roost_protocol.admin import UserRow
 
 _log = logging.getLogger(__name__)
-
-LOOPBACK = ("127.", "::1", "localhost")
 
 
 class ListenerUnusable(Exception):
@@ -60,7 +59,7 @@ def open_store(config: Config, around: Surroundings) -> Store:
 def open_listener(config: Config) -> Listener:
     """Listen as configured. Raises ListenerUnusable."""
     host, port = parse_listen(config.listen)
-    if not host.startswith(LOOPBACK) and not config.listen_beyond_loopback:
+    if not _is_loopback(host) and not config.listen_beyond_loopback:
         raise ListenerUnusable(
             f"listen = {config.listen}: others could reach it, and nothing is encrypted; "
             "to do so all the same, set listen_beyond_loopback = true"
@@ -69,6 +68,15 @@ def open_listener(config: Config) -> Listener:
         return TcpListener.open(host, port)
     except OSError as error:
         raise ListenerUnusable(f"cannot listen on {config.listen}: {error.strerror or error}") from error
+    except UnicodeError as error:  # what no name of a host can be
+        raise ListenerUnusable(f"cannot listen on {config.listen}: {error}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Broker:
@@ -101,6 +109,7 @@ class Broker:
         self._store = store
         self._given_listeners = listeners
         self._with_admin = admin_socket
+        self._has_admin_socket = False
         self._listeners: list[Listener] = []
         self._running: AbstractAsyncContextManager[None] | None = None
         self._core: Core | None = None
@@ -110,7 +119,11 @@ class Broker:
 
     async def __aenter__(self) -> Self:
         self._running = self._run()
-        await self._running.__aenter__()
+        try:
+            await self._running.__aenter__()
+        except BaseExceptionGroup as group:
+            only = _only(group)
+            raise only from only.__cause__
         return self
 
     async def __aexit__(
@@ -121,7 +134,8 @@ class Broker:
         try:
             return await self._running.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            raise _only(group) from None
+            only = _only(group)
+            raise only from only.__cause__
 
     @property
     def core(self) -> Core:
@@ -159,9 +173,11 @@ class Broker:
                         listener.close()
                 nursery.cancel_scope.cancel()
         finally:
+            if self._has_admin_socket:
+                # Before the store's lock is gone: after it, the socket may be that of the next broker already.
+                with suppress(OSError):
+                    self.config.admin_path.unlink()
             store.close()
-            if self._with_admin:
-                self.config.admin_path.unlink(missing_ok=True)
 
     async def _open_store(self) -> Store:
         # A thread, since opening may recover, migrate, and wait for a slow disk.
@@ -178,6 +194,7 @@ class Broker:
         self._acts = Administration(core, server, self.addresses)
         if self._with_admin:
             admin_socket = open_admin_socket(self.config.admin_path)
+            self._has_admin_socket = True
             nursery.start_soon(HttpServer(AdminApi(self._acts).respond, self.config.limits).serve, admin_socket)
         nursery.start_soon(core.serve)
         nursery.start_soon(RetentionKeeper(core).serve)

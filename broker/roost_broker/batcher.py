@@ -44,8 +44,8 @@ def _settle_nothing(operation: Operation, result: Settlement) -> None:
 class Batcher:
     """Queue in front of the store's only writer.
 
-    `riders` gives operations to go along with whatever is committed next; `after_batch` is called when a batch is
-    settled.
+    `riders` gives operations to go along with whatever is committed next, before the rest of it, and `rider_settled`
+    is told what came of each; `after_batch` is called when a batch is settled.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Batcher:
         now_ms: Callable[[], int],
         *,
         riders: Callable[[], Sequence[Operation]] = tuple,
+        rider_settled: Settle = _settle_nothing,
         after_batch: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -63,6 +64,7 @@ class Batcher:
         self._limits = limits
         self._now_ms = now_ms
         self._riders = riders
+        self._rider_settled = rider_settled
         self._after_batch = after_batch
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
@@ -175,8 +177,8 @@ class Batcher:
             self._work = trio.Event()
         if not self.full:
             self._room.unpark_all()
-        batch += (_Queued(rider, _settle_nothing, 0, 1) for rider in self._riders())
-        return batch
+        riders = [_Queued(rider, self._rider_settled, 0, 1) for rider in self._riders()]
+        return riders + batch
 
     def _learn_weights(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
         """Remember how many inboxes a group's message went to: the best guess for its next one."""

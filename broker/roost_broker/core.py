@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import ClassVar
 
 import trio
 
@@ -16,10 +17,11 @@ from roost_broker.accounts import Accounts
 from roost_broker.batcher import Batcher, Settlement
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
+from roost_broker.link import Link
 from roost_broker.offload import OffloadFactory
 from roost_broker.presence import Directory
 from roost_broker.session import Session
-from roost_broker.store import Store
+from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import (
     Ended,
     EndSession,
@@ -58,6 +60,11 @@ class Surroundings:
 class Core:
     """The parts of one node. `serve` is its life; everything else is called from the event loop."""
 
+    farewell: ClassVar = Disconnect(
+        reason=Reason.SERVER_SHUTTING_DOWN, text="the broker shuts down", reconnect=True, reconnect_after_s=1
+    )
+    """What everybody is told when the broker shuts down."""
+
     def __init__(self, config: Config, store: Store, around: Surroundings, nursery: trio.Nursery) -> None:
         limits = config.limits
         self.config = config
@@ -82,8 +89,11 @@ class Core:
             limits,
             around.now_ms,
             riders=self._take_cursors,
+            rider_settled=self._cursors_settled,
             after_batch=self.delivery.flush,
         )
+        self.strangers: set[Link] = set()
+        """Connections on which nobody has logged in yet."""
         self.draining = False
         self.published = 0
         self.started_ms = around.now_ms()
@@ -110,6 +120,8 @@ class Core:
             self.damper.record(session.user, session.terminal, trio.current_time())
             origin = Origin(by=session.device_id, at=session.since_ms, address=session.address)
             before.fence(Reason.SESSION_TAKEN_OVER, f"logged in elsewhere: {session.device_id}", origin)
+        # What its earlier session held, this device may not hold any more: its log-in has set the cursor.
+        self.cursors.pop(session.device, None)
         self.names[session.user] = session.user_name
         self.directory.add(session)
         self.presence_changed(session.user, session.terminal)
@@ -144,16 +156,11 @@ class Core:
     async def drain(self) -> None:
         """Tell every device to come back later, and wait until everything under way is durable and answered."""
         self.draining = True
+        for link in tuple(self.strangers):
+            link.disconnect(self.farewell)
         await self.batcher.wait_idle()
         for session in self.directory:
-            session.disconnect(
-                Disconnect(
-                    reason=Reason.SERVER_SHUTTING_DOWN,
-                    text="the broker shuts down",
-                    reconnect=True,
-                    reconnect_after_s=1,
-                )
-            )
+            session.disconnect(self.farewell)
         self.write_cursors()
         await self.batcher.wait_idle()
 
@@ -217,7 +224,12 @@ class Core:
         """Have what was acknowledged written, with or without a publish to go with."""
         self._cursors_due = trio.current_time()
         for operation in self._take_cursors():
-            self.batcher.submit(operation)
+            self.batcher.submit(operation, self._cursors_settled)
+
+    def _cursors_settled(self, operation: Operation, result: Settlement) -> None:
+        """What could not be written is written later, unless something newer is there."""
+        if isinstance(result, CommitRefused) and isinstance(operation, MoveCursors):
+            self.cursors = {**dict(operation.cursors), **self.cursors}
 
     def _take_cursors(self) -> list[Operation]:
         """The cursors that ride with the commit about to be made: at most one write for each device in a second."""

@@ -173,8 +173,7 @@ class _Attempt:
         core.begin(session, result)
         if link.ended or core.draining:  # the device has gone meanwhile, or there is no time left for it
             core.end(session)
-            text = "the broker shuts down"
-            link.disconnect(Disconnect(reason=Reason.SERVER_SHUTTING_DOWN, text=text, reconnect=True))
+            link.disconnect(core.farewell)
             return
         self.session = session
         link.say(self._connack(session, result))

@@ -26,17 +26,17 @@ class Server:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._from: Counter[str] = Counter()
-        self._before_login = 0
+        self._turned_away = 0
         self._gone = trio.lowlevel.ParkingLot()
         self.refused: Counter[Reason] = Counter()
 
     @property
     def connections(self) -> int:
-        """Connections now, with those that are not logged in."""
+        """Connections that have a place now, with those that are not logged in."""
         return self._from.total()
 
     async def wait_no_connections(self) -> None:
-        """Wait until every connection is closed. Safe to cancel."""
+        """Wait until every connection that has a place is closed. Safe to cancel."""
         while self.connections:
             await self._gone.park()
 
@@ -47,22 +47,16 @@ class Server:
                 transport = await listener.accept()
             except ConnectionLost:
                 return
-            if self.connections >= self._core.limits.connections_max + TURNED_AWAY_MAX:
-                transport.close()
-            else:
-                self._core.nursery.start_soon(self._serve_connection, transport)
+            self._core.nursery.start_soon(self._serve_connection, transport)
 
     async def _serve_connection(self, transport: Transport) -> None:
-        core = self._core
-        link = Link(transport, core.nursery, core.limits)
+        link = Link(transport, self._core.nursery, self._core.limits)
         full = self._is_full(transport.host)
-        self._from[transport.host] += 1
         try:
-            if full is not None:
-                self._turn_away(link, full)
-            else:
-                await self._serve_link(link)
-            await link.finish()
+            if full is None:
+                await self._give_place(link)
+            elif self._turned_away < TURNED_AWAY_MAX:
+                await self._turn_away(link, full)
         except ConnectionLost:
             pass  # the peer is gone; the session, if there was one, has ended
         except ReadFailed as error:
@@ -71,9 +65,18 @@ class Server:
             _log.exception("%s: connection closed after an internal error", transport.address)
         finally:
             transport.close()
-            self._from[transport.host] -= 1
-            if not self._from[transport.host]:
-                del self._from[transport.host]
+
+    async def _give_place(self, link: Link) -> None:
+        """Serve a connection to its end, and count it until then."""
+        host = link.transport.host
+        self._from[host] += 1
+        try:
+            await self._serve_link(link)
+            await link.finish()
+        finally:
+            self._from[host] -= 1
+            if not self._from[host]:
+                del self._from[host]
             self._gone.unpark_all()
 
     def _is_full(self, host: str) -> str | None:
@@ -81,16 +84,22 @@ class Server:
         limits = self._core.limits
         if self.connections >= limits.connections_max:
             return f"the broker has its {limits.connections_max} connections"
-        if self._before_login >= limits.connections_before_login_max:
+        if len(self._core.strangers) >= limits.connections_before_login_max:
             return f"{limits.connections_before_login_max} connections are not logged in yet"
         if self._from[host] >= limits.connections_per_address_max:
             return f"{host} has its {limits.connections_per_address_max} connections"
         return None
 
-    def _turn_away(self, link: Link, text: str) -> None:
+    async def _turn_away(self, link: Link, text: str) -> None:
+        """Say that there is no place. It takes none while it lingers, or an address could take those of others."""
         self.refused[Reason.SERVER_BUSY] += 1
+        self._turned_away += 1
         _log.warning("%s turned away: %s", link.transport.address, text)
-        link.disconnect(Disconnect(reason=Reason.SERVER_BUSY, text=text, reconnect=True, reconnect_after_s=5))
+        try:
+            link.disconnect(Disconnect(reason=Reason.SERVER_BUSY, text=text, reconnect=True, reconnect_after_s=5))
+            await link.finish()
+        finally:
+            self._turned_away -= 1
 
     async def _serve_link(self, link: Link) -> None:
         """Log in, and live. The session is ended, and the link too, when this returns or raises ConnectionLost."""
@@ -106,8 +115,12 @@ class Server:
             link.end()
 
     async def _log_in(self, link: Link) -> Session | None:
-        self._before_login += 1
+        core = self._core
+        if core.draining:
+            link.disconnect(core.farewell)
+            return None
+        core.strangers.add(link)
         try:
-            return await log_in(self._core, link)
+            return await log_in(core, link)
         finally:
-            self._before_login -= 1
+            core.strangers.discard(link)

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from roost.bell import Bell
 from roost.bounds import BUFFERS, ECHO_FETCH, EPHEMERAL_OUTGOING_MAX, EVENTS_PER_CHECKPOINT
-from roost.errors import ConnectionFailed, RequestRefused, RoostError, SessionEnded, StateUnusable
+from roost.errors import ConnectionFailed, RequestRefused, RoostError, SessionEnded
 from roost.event_buffer import EventBuffer, Held
 from roost.events import (
     Body,
@@ -357,6 +357,7 @@ class SessionCore:
     async def _seek_bodies(self, seq: int) -> None:
         """Fetch the bodies of own messages that came back without, from number `seq` on: they were not kept."""
         bodies: dict[int, Body | None] = {}
+        incarnation = self.incarnation
         try:
             page = await self.ask(lambda request: Fetch(request=request, after=seq - 1, limit=ECHO_FETCH), again=True)
         except (RequestRefused, ConnectionFailed, SessionEnded):
@@ -364,6 +365,8 @@ class SessionCore:
         else:
             if isinstance(page, Page):
                 bodies = {entry.seq: message_of(entry, self.user).body for entry in page.entries}
+        if self.incarnation != incarnation:
+            return  # it started over meanwhile: these are numbers of another inbox
         self.buffer.fill(bodies)
         self._bodies_sought = max(seq, *bodies) if bodies else seq
 
@@ -381,8 +384,3 @@ def _with_body(message: Message, body: Body | None) -> Message:
     if message.body is not None or body is None:
         return message
     return structs.replace(message, body=body)
-
-
-def failed_state(error: StateUnusable) -> Ended:
-    """The end of a session whose state cannot be written: without it no promise could be kept."""
-    return Ended(reason=Reason.UNSPECIFIED_ERROR, text=str(error))

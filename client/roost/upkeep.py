@@ -101,12 +101,6 @@ class Upkeep:
             await self._finished.wait()
         self._scope.cancel()
 
-    async def discard(self) -> None:
-        """Close the connection of a session that never ran."""
-        self._finished.set()
-        if self._link is not None:
-            await self._link.close()
-
     async def _keep(self) -> None:
         while self._link is not None:
             link, core = self._link, self._core

@@ -33,6 +33,11 @@ passes = 1
 
 COMMAND = (sys.executable, "-m", "roost_admin.main")
 
+ON_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Make standard input the terminal that signals of keys come from, and become the command."""
+
 
 def command(*args: str, env: dict[str, str] | None = None, input_: str | None = None) -> Result:
     """Run a command in this process, as a shell would: no terminal, nothing of ours in the environment."""
@@ -127,8 +132,8 @@ class Chat:
             self._out, theirs = pty.openpty()
             self._in = self._out
             self.process = subprocess.Popen(
-                [*COMMAND, *args], stdin=theirs, stdout=theirs, stderr=theirs, pass_fds=(passwords,), env=env,
-                start_new_session=True,
+                [sys.executable, "-c", ON_TERMINAL, *COMMAND, *args], stdin=theirs, stdout=theirs, stderr=theirs,
+                pass_fds=(passwords,), env=env, start_new_session=True,
             )  # fmt: skip
             os.close(theirs)
         else:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import socket
 import threading
@@ -22,6 +23,9 @@ from roost_admin.failures import (
     EX_UNAVAILABLE,
     Failure,
 )
+
+NOBODY = 65_534
+"""The user that owns nothing, on every Linux."""
 
 
 @contextmanager
@@ -152,3 +156,19 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="too long") as caught:
         AdminApi(tmp_path / ("x" * 200)).status()
     assert caught.value.exit_code == EX_CONFIG
+
+
+def test_no_right_to_the_socket(tmp_path: Path) -> None:
+    """Only the broker's user may. Root may everything, and becomes nobody for this test."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        (tmp_path / "s").chmod(0)
+        try:
+            if os.getuid() == 0:
+                os.seteuid(NOBODY)
+            with pytest.raises(Failure, match="no right") as caught:
+                AdminApi(tmp_path / "s").status()
+        finally:
+            os.seteuid(os.getuid())
+    assert caught.value.exit_code == EX_NOPERM

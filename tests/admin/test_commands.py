@@ -52,12 +52,12 @@ def test_every_command_that_gives_data_gives_one_document(broker: RunningBroker)
 
     async def kicked_meanwhile() -> None:
         async with roost.connect(broker.address, user="json-kicked", terminal="pc", password=PASSWORD):
-            for words in ARGUMENTS:
+            for words, arguments in ARGUMENTS.items():
                 asked.append(words)
                 with password_fd() as fd:
                     extra = ["--password-fd", str(fd)] if words == ("users", "add") else []
                     result = await trio.to_thread.run_sync(
-                        lambda args=(*words, *ARGUMENTS[words], *extra, "--json"): broker.ask(*args)
+                        lambda args=(*words, *arguments, *extra, "--json"): broker.ask(*args)
                     )
                 assert result.exit_code == 0, (words, result.output)
                 assert json.loads(result.stdout), words

@@ -196,6 +196,25 @@ async def test_a_state_that_cannot_be_written_ends_the_session(nursery: trio.Nur
     assert [type(frame) for frame in network.peers[0].heard] == [f.Connect]
 
 
+async def test_a_state_that_cannot_be_written_ends_the_session_also_between_two_connections(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    async def first(peer: Peer) -> None:
+        await peer.accept()
+        await peer.cut()
+
+    state = _FullDisk()
+    network = Network(nursery, first)
+    with pytest.raises(roost.StateUnusable, match="disk is full"):  # noqa: PT012 - what leaving raises is the test
+        async with connect(network, state=state, password="x") as session:
+            await next_of(session, roost.Disconnected)
+            state.full = True
+            with pytest.raises(roost.SessionEnded, match="disk is full"):
+                await session.publish("user/bob", "hi")
+            state.full = False
+    assert len(network.peers) == 1
+
+
 async def test_a_state_file_that_cannot_be_written_ends_the_session(nursery: trio.Nursery, tmp_path: Path) -> None:
     state = roost.FileState(tmp_path / "state")
     with pytest.raises(roost.StateUnusable, match="disk is full"):  # noqa: PT012 - what leaving raises is the test

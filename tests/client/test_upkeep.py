@@ -131,6 +131,29 @@ async def test_a_broker_that_has_forgotten_outcomes_is_not_sent_the_same_again(
         assert refused.value.reason is Reason.SETTLED_LONG_AGO
 
 
+async def test_what_the_broker_will_not_take_any_more_is_not_sent_again(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    async def first(peer: Peer) -> None:
+        await peer.accept()
+        await peer.expect(f.Publish)
+        await peer.cut()
+
+    async def second(peer: Peer) -> None:
+        await peer.accept(granted=structs.replace(GRANTED, body_bytes_max=10))
+        publish = await peer.expect(f.Publish)
+        assert publish.n == 2
+        await peer.say(puback(1, publish))
+
+    async with connect(Network(nursery, first, second)) as session:
+        large = session.publish_nowait("user/bob", "more than ten bytes")
+        small = session.publish_nowait("user/bob", "few")
+        with pytest.raises(roost.PublishRefused, match="now takes at most 10") as refused:
+            await large.settled()
+        assert refused.value.reason is Reason.PACKET_TOO_LARGE
+        assert (await small.settled()).n == 2
+
+
 async def test_after_a_restart_everything_unsettled_counts_as_sent(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:

@@ -30,15 +30,15 @@ The plans are always the same ones, so that this costs the same each time.
 from functools import cache
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, seed, settings
 
 from model import defects
 from model.defects import Defect
 from model.plan import Plan, plans
 from model.world import play
 
-PLANS = 150
-"""Plans within which each defect is found; the hardest took 98."""
+PLANS = 300
+"""Plans within which each defect is found: about three times as many as the one that hides best takes."""
 
 
 @cache
@@ -46,7 +46,8 @@ def drawn() -> tuple[Plan, ...]:
     """Plans as the property test draws them."""
     found: list[Plan] = []
 
-    @settings(max_examples=PLANS, derandomize=True, phases=[Phase.generate], database=None)
+    @seed(1)
+    @settings(max_examples=PLANS, phases=[Phase.generate], database=None)
     @given(plans())
     def collect(plan: Plan) -> None:
         found.append(plan)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SERVER = "127.0.0.1:7300"
 
+MOST_S = 10.0
+"""Seconds between two attempts to reconnect, at most: a person is waiting."""
+
 
 @click.command("chat")
 @click.argument("name")
@@ -135,17 +138,19 @@ def _run(
             newest=0,
             want_token=True,
             client=f"roost-chat/{roost.__version__}",
+            backoff=roost.Backoff(first_s=0.5, most_s=MOST_S),
         )
         with open_screen() as screen:
             return trio.run(talk, connecting, screen, view)
-    except roost.ConnectionFailed as error:
-        raise Failure(f"no broker at {server}: {error}", EX_UNAVAILABLE) from error
-    except roost.StateUnusable as error:
-        raise Failure(str(error), EX_CONFIG) from error
     except ValueError as error:
         raise Failure(str(error), EX_USAGE) from error
     except BaseExceptionGroup as group:
         cause = only_exception(group)
-        if isinstance(cause, roost.StateUnusable):  # found while the chat was under way
-            raise Failure(str(cause), EX_CONFIG) from cause
+        match cause:
+            case roost.LoginRefused():
+                raise cause from None
+            case roost.ConnectionFailed():
+                raise Failure(f"no broker at {server}: {cause}", EX_UNAVAILABLE) from cause
+            case roost.StateUnusable():
+                raise Failure(str(cause), EX_CONFIG) from cause
         raise

@@ -1,7 +1,7 @@
 """The life of a chat: a session, what it tells, and what is typed."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import trio
@@ -35,19 +35,33 @@ BY_SOMEBODY = (Reason.SESSION_TAKEN_OVER, Reason.ADMINISTRATIVE_ACTION, Reason.L
 
 
 async def talk(connecting: "Connecting", screen: Screen, view: View) -> int:
-    """Chat until the user leaves or the session is over; the exit status. Raises LoginRefused, ConnectionFailed.
+    """Chat until the user leaves or the session is over; the exit status.
 
-    With a signal (SIGINT, SIGTERM, SIGHUP) the user leaves.
+    With a signal (SIGINT, SIGTERM, SIGHUP) the user leaves. Raises a group with LoginRefused, ConnectionFailed or
+    StateUnusable in it.
     """
-    async with connecting as session:
-        chat = _Chat(session, screen, view)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(chat.watch_signals, nursery.cancel_scope.cancel)
-            nursery.start_soon(chat.watch_stops)
-            nursery.start_soon(chat.show_events, nursery)
-            nursery.start_soon(chat.send_lines, nursery)
-        chat.say_left_over()
-    return chat.status
+    status = 0
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as outer:
+            leave = [outer.cancel_scope]
+            outer.start_soon(_watch_signals, signals, leave)
+            async with connecting as session:
+                chat = _Chat(session, screen, view)
+                async with trio.open_nursery() as nursery:
+                    leave.append(nursery.cancel_scope)
+                    nursery.start_soon(chat.watch_stops)
+                    nursery.start_soon(chat.show_events, nursery)
+                    nursery.start_soon(chat.send_lines, nursery)
+                chat.say_left_over()
+                status = chat.status
+            outer.cancel_scope.cancel()
+    return status
+
+
+async def _watch_signals(signals: AsyncIterator[int], leave: list[trio.CancelScope]) -> None:
+    """The user asks to leave: what is innermost by then is left, and the rest follows."""
+    async for _ in signals:
+        leave[-1].cancel()
 
 
 class _Chat:
@@ -61,13 +75,6 @@ class _Chat:
         self._shown_seq = -1
         self._shown_more = trio.lowlevel.ParkingLot()
         self.status = 0
-
-    async def watch_signals(self, leave: Callable[[], None]) -> None:
-        """The user asks to leave from outside."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-            async for _ in signals:
-                leave()
-                return
 
     async def watch_stops(self) -> None:
         """The window has another size, or the process was stopped and goes on: draw again."""

@@ -21,7 +21,6 @@ from roost.events import (
 )
 from roost_admin.cells import printable, printable_lines
 from roost_admin.output import clock_time
-from roost_protocol.names import parse_address
 
 STORED = "✓"
 
@@ -67,7 +66,7 @@ class View:
     @property
     def title(self) -> str:
         """The other end: a user's name, or the group."""
-        kind, name = parse_address(self.conversation)
+        kind, _, name = self.conversation.partition("/")
         return printable(name if kind == "user" else f"group {name}")
 
     def lines_of(self, event: Event) -> list[str]:
@@ -214,7 +213,8 @@ def _where(conversation: str) -> str:
     """A conversation in words, with what to type to see it."""
     if not conversation:
         return "a conversation that was erased"
-    kind, name = parse_address(conversation)
+    # Not checked again: the broker took these names, and another version of Unicode may judge otherwise here.
+    kind, _, name = conversation.partition("/")
     return printable(f"group {name}" if kind == "group" else f"your talk with {name}")
 
 

@@ -75,7 +75,10 @@ class AdminApi:
 
     async def respond(self, request: Request) -> Response:
         """The answer to a request. Raises RequestFailed."""
-        split = urlsplit(request.target)
+        try:
+            split = urlsplit(request.target)
+        except ValueError as error:
+            raise RequestFailed(400, "Bad Request", f"the target: {error}") from error
         route, name = _match(request.method, split.path)
         query = {key: values[-1] for key, values in parse_qs(split.query).items()}
         body = None if route.takes is None else _decode(route.takes, request)

@@ -70,6 +70,8 @@ class HttpServer:
                 await _Exchange(stream, self._respond, self._limits).run()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the peer went away: there is nobody to answer
+            except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
+                _log.exception("connection closed after an internal error")
 
 
 class _Exchange:
@@ -80,6 +82,7 @@ class _Exchange:
         self._respond = respond
         self._limits = limits
         self._connection = h11.Connection(h11.SERVER)
+        self._is_head = False
 
     async def run(self) -> None:
         """Answer requests until the peer closes, asks for something unfit, or takes too long."""
@@ -103,7 +106,7 @@ class _Exchange:
             return False
         if request is None:
             return False
-        await self._write(await self._answer(request), close=False, head=request.method == "HEAD")
+        await self._write(await self._answer(request), close=False)
         return self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE
 
     async def _answer(self, request: Request) -> Response:
@@ -120,6 +123,7 @@ class _Exchange:
         head = await self._event()
         if not isinstance(head, h11.Request):
             return None
+        self._is_head = head.method == b"HEAD"
         body = bytearray()
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
@@ -144,7 +148,7 @@ class _Exchange:
                 return event
             self._connection.receive_data(await self._stream.receive_some(READ_BYTES))
 
-    async def _write(self, response: Response, *, close: bool, head: bool = False) -> None:
+    async def _write(self, response: Response, *, close: bool) -> None:
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         headers = [
@@ -156,7 +160,7 @@ class _Exchange:
         if close:
             headers.append(("connection", "close"))
         data = self._connection.send(h11.Response(status_code=response.status, headers=headers)) or b""
-        if not head:
+        if not self._is_head:
             data += self._connection.send(h11.Data(data=response.body)) or b""
         data += self._connection.send(h11.EndOfMessage()) or b""
         await self._stream.send_all(data)

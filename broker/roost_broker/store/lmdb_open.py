@@ -177,7 +177,9 @@ def _environment(path: Path, *, map_bytes: int, sync: bool) -> lmdb.Environment:
     """Open the LMDB environment.
 
     No read-ahead: the pages of one inbox lie scattered over the file, so what the system would read along with a
-    page is mostly of others, and on a file larger than memory it drives out what is needed.
+    page is mostly of others, and on a file larger than memory it drives out what is needed. Measured on a cold file
+    of 268 MB with 400 inboxes, of which three were read: 22 MB read without it, all 268 MB with it (in half the time
+    here, where all of it fitted into memory and the disk was fast).
     """
     page = os.sysconf("SC_PAGE_SIZE")
     return lmdb.open(

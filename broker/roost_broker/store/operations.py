@@ -48,6 +48,9 @@ class PublishMessage(Operation, frozen=True, kw_only=True):
     `packet identifier in use`; older than the newest `publish_max`: `settled long ago`); `refused`, if the session
     has found something wrong with it; the recipient, the block list, the membership; the space that is left
     (`quota exceeded`, unsettled). A refusal that is settled is what a retransmission gets as well.
+
+    A session that was ended is refused with the reason it was ended for, one of a forgotten device with `session
+    taken over`, both unsettled. `settled long ago` goes before an outcome that happens to be kept still.
     """
 
     sender: int
@@ -66,7 +69,10 @@ class PublishMessage(Operation, frozen=True, kw_only=True):
 
 
 class Published(Struct, frozen=True, kw_only=True, gc=False):
-    """The outcome of a publish. `entries` and `encoded` are there only when it was stored just now."""
+    """The outcome of a publish. `entries` and `encoded` are there only when it was stored just now.
+
+    `packet identifier in use` and `settled long ago` are answers of their own (`settled`, no `retransmission`).
+    """
 
     n: int
     reason: Reason
@@ -99,7 +105,9 @@ class LogIn(Operation, frozen=True, kw_only=True):
     Refused: the user is gone or disabled, or the credential does not hold any more (`bad user name or password`);
     the device id belongs to another terminal type (`client identifier not valid`); the user has as many devices as
     allowed (`quota exceeded`); or an automatic reconnect (`epoch` is given) to a session that another device has
-    taken over since (`session taken over`), or that was ended (the reason it was ended for).
+    taken over since (`session taken over`, even if that one's session was ended in the meantime), or that was ended
+    (the reason it was ended for). An `epoch` beyond that of the session is of a future that this store has lost, and
+    is let in.
     """
 
     user: int
@@ -144,7 +152,7 @@ class LoggedIn(Struct, frozen=True, kw_only=True):
     """`last_seq` is beyond the head, or `last_id` or `incarnation` is not what is here; `position` is 0 then."""
     settled_n: int
     took_over: Owner | None
-    """The owner before, if it was another device (whether or not its session is still alive)."""
+    """The owner before, if it was another device and its session was not ended (whether or not it is connected)."""
     resumed: bool
 
 
@@ -301,7 +309,11 @@ OperationResult = Refused | Done | Published | LoggedIn | Ended | Forgotten | Us
 
 
 class StoredEntry(Struct, frozen=True, kw_only=True, gc=False):
-    """One entry of an inbox as stored. `device_id` and `n` are there for the user's own messages."""
+    """One entry of an inbox as stored. `device_id` and `n` are there for the user's own messages.
+
+    They go when the device is forgotten: a device that comes back with the same id counts from 1 again, and must not
+    take an old count for its own.
+    """
 
     seq: int
     kind: EntryKind

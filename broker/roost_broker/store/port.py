@@ -23,6 +23,7 @@ class Store(Protocol):
 
     Synchronous: `commit` is called by one writer at a time (in a thread), the reads by any thread, also while a
     commit is under way; each sees the state after some whole commit. Nothing here waits for anything but the disk.
+    Every read may raise ReadFailed.
 
     **Invariant:** within one incarnation of an inbox, the numbers are 1..head without a hole, and head never goes back.
     **Invariant:** when `commit` returns, everything that it returned is durable.

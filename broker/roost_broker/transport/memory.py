@@ -4,6 +4,7 @@ Pipes hold a bounded number of bytes, so that a device that does not read fills 
 buffers. Nothing here is random; whoever wants delays or cuts wraps the device's stream.
 """
 
+import operator
 from collections.abc import Callable
 
 import trio
@@ -111,17 +112,23 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._incoming = incoming
         self._outgoing = outgoing
         self._closed = False
-        self._sending = False
+        self._said_eof = False
+        self._sending = self._receiving = False
 
     def _check(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this stream was closed here")
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream.send_all`."""
+    def _check_sending(self) -> None:
         self._check()
+        if self._said_eof:
+            raise trio.ClosedResourceError("the end was said here")
         if self._sending:
             raise trio.BusyResourceError("another task is sending on this stream")
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream.send_all`."""
+        self._check_sending()
         self._sending = True
         try:
             await trio.lowlevel.checkpoint()
@@ -138,7 +145,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """See `trio.abc.SendStream.wait_send_all_might_not_block`."""
-        self._check()
+        self._check_sending()
         try:
             await self._outgoing.wait_writable()
         except ConnectionLost as error:
@@ -147,12 +154,20 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """See `trio.abc.HalfCloseableStream.send_eof`."""
         self._check()
+        if not self._said_eof:
+            self._check_sending()
+        self._said_eof = True
         await trio.lowlevel.checkpoint()
         self._outgoing.end()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream.receive_some`."""
         self._check()
+        if max_bytes is not None and operator.index(max_bytes) < 1:
+            raise ValueError(f"max_bytes is at least 1, not {max_bytes}")
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving on this stream")
+        self._receiving = True
         try:
             await self._incoming.wait_readable()
             self._check()
@@ -160,6 +175,8 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         except ConnectionLost as error:
             self._check()
             raise trio.BrokenResourceError(str(error)) from error
+        finally:
+            self._receiving = False
 
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource.aclose`."""

@@ -23,6 +23,14 @@ ACCEPT_PAUSE_S = 0.1
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+# accept(2): errors that befell the connection before it was accepted. The listener is as good as ever.
+_OF_THE_CONNECTION = frozenset(
+    {
+        errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP,
+        errno.ENETDOWN, errno.ENETUNREACH, errno.ENONET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    }
+)  # fmt: skip
+
 
 def _text(name: tuple[str, int] | tuple[str, int, int, int]) -> str:
     host, port = name[0], name[1]
@@ -114,14 +122,15 @@ class TcpListener:
         while True:
             try:
                 return TcpTransport(*self._socket.accept())
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                pass  # nobody there (any more)
+            except (BlockingIOError, InterruptedError):
+                pass  # nobody there
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
+                if error.errno in _EXHAUSTED:
+                    _log.warning("cannot accept a connection: %s; trying again in %s s", error, ACCEPT_PAUSE_S)
+                    await trio.sleep(ACCEPT_PAUSE_S)
+                    continue
+                if error.errno not in _OF_THE_CONNECTION:
                     raise ConnectionLost(str(error)) from error
-                _log.warning("cannot accept a connection: %s; trying again in %s s", error, ACCEPT_PAUSE_S)
-                await trio.sleep(ACCEPT_PAUSE_S)
-                continue
             try:
                 await trio.lowlevel.wait_readable(self._socket.fileno())
             except (OSError, ValueError, trio.ClosedResourceError) as error:

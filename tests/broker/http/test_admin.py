@@ -1,0 +1,205 @@
+"""The admin API: its routes on a whole broker, and an answer of the right kind to whatever else is asked."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.house import House, in_house
+from broker.http.speaking import Peer, serving
+from roost_broker.http.admin import AdminApi
+from roost_broker.store import CommitRefused
+from roost_protocol import admin
+from roost_protocol.reasons import Reason
+
+
+@asynccontextmanager
+async def api(house: House) -> AsyncIterator[Peer]:
+    """A connection to the admin API of the house."""
+    async with serving(AdminApi(house.broker.admin).respond, house.core.limits) as door:
+        yield door.dial()
+
+
+def body(**values: Any) -> bytes:
+    return msgspec.json.encode(values)
+
+
+@in_house()
+async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
+    await house.log_in("alice", "pc")
+    asked: list[tuple[admin.Route, str, bytes | None]] = [
+        (admin.STATUS, "/v1/status", None),
+        (admin.USERS_LIST, "/v1/users", None),
+        (admin.USERS_CREATE, "/v1/users", body(name="dave", password="x")),
+        (admin.SESSIONS_LIST, "/v1/sessions", None),
+        (admin.SESSIONS_KICK, "/v1/sessions/kick", body(user="alice", terminal="pc", text="bye")),
+        (admin.GROUPS_CREATE, "/v1/groups", body(name="Schach ♟", owner="alice", members=["bob"])),
+        (admin.GROUPS_LIST, "/v1/groups", None),
+        (admin.GROUPS_CHANGE, "/v1/groups/Schach%20%E2%99%9F/members", body(add=["carol"], remove=["alice"])),
+    ]
+    assert {route for route, _, _ in asked} == set(admin.ROUTES)
+    async with api(house) as peer:
+        answers: dict[admin.Route, Any] = {}
+        for route, target, sent in asked:
+            answer = await peer.ask(route.method, target, sent)
+            assert answer.status == 200, answer
+            answers[route] = msgspec.json.decode(answer.body, type=route.gives)
+    assert answers[admin.STATUS].sessions == 1
+    assert answers[admin.SESSIONS_KICK].terminals == ("pc",)
+    assert answers[admin.GROUPS_CHANGE].members == ("bob", "carol")
+
+
+@in_house()
+async def test_lists_come_in_pages(house: House) -> None:
+    async with api(house) as peer:
+        page = (await peer.ask("GET", "/v1/users?limit=2")).json
+        assert ([row["name"] for row in page["users"]], page["next"]) == (["alice", "bob"], "bob")
+        page = (await peer.ask("GET", "/v1/users?limit=2&after=bob")).json
+        assert ([row["name"] for row in page["users"]], page["next"]) == (["carol"], None)
+        page = (await peer.ask("GET", "/v1/users?after=%FF%00&limit=1&limit=3&x=y&&=")).json
+        assert page["users"] == []
+
+
+@in_house()
+async def test_head_is_get_without_a_body(house: House) -> None:
+    async with api(house) as peer:
+        size = len((await peer.ask("GET", "/v1/users")).body)
+        answer = await peer.ask("HEAD", "/v1/users")
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", str(size))
+        assert (await peer.ask("HEAD", "/nothing")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v1", 404),
+        ("GET", "/v1/users/", 404),
+        ("GET", "//v1/status/../x", 404),
+        ("GET", "//[", 400),
+        ("GET", "http://[/v1/status", 400),
+        ("GET", "/v1/groups/a/b/members", 404),
+        ("OPTIONS", "*", 404),
+        ("GET", "/v1/\0", 400),
+        ("DELETE", "/v1/users", 405),
+        ("PUT", "/v1/status", 405),
+        ("POST", "/v1/sessions", 405),
+        ("HEAD", "/v1/sessions/kick", 405),
+        ("GET", "/v1/groups/g/members", 405),
+        ("CONNECT", "/v1/status", 405),
+        ("GET", "/v1/users?limit=0", 400),
+        ("GET", "/v1/users?limit=-1", 400),
+        ("GET", "/v1/users?limit=abc", 400),
+        ("GET", "/v1/users?limit=", 200),
+        ("GET", "/v1/users?limit=1.5", 400),
+        ("GET", "/v1/users?limit=%D9%A3", 400),
+        ("GET", f"/v1/users?limit={'9' * 5_000}", 400),
+        ("GET", f"/v1/users?after={'x' * 5_000}", 200),
+        ("GET", f"/v1/groups?after={'x' * 5_000}", 200),
+        ("GET", f"/v1/sessions?after={'x' * 5_000}", 200),
+    ],
+)
+@in_house()
+async def test_what_cannot_be_asked_is_told_so(
+    house: House, method: str, target: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with api(house) as peer:
+        answer = await peer.ask(method, target)
+        assert answer.status == status
+        if status >= 400 and method != "HEAD":
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = msgspec.json.decode(answer.body, type=admin.Problem)
+            assert (problem.status, bool(problem.title), bool(problem.detail)) == (status, True, True)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"name": "x"}',
+        b'{"name": 5, "password": "x"}',
+        b'{"name": "x", "password": null}',
+        b'{"name": "x", "password": ""}',
+        b'{"name": "", "password": "x"}',
+        b'{"name": "x", "password": "\xff"}',
+        b'{"name": "x", "password": "\\ud800"}',
+        b'{"name": "' + b"x" * 65 + b'", "password": "x"}',
+        b"[" * 50_000,
+        b'{"x":' * 50_000,
+        "\ufeff{}".encode(),
+    ],
+)
+@in_house()
+async def test_a_body_that_does_not_fit_is_told_so(house: House, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with api(house) as peer:
+        answer = await peer.ask("POST", "/v1/users", sent)
+        assert answer.status == 400, answer
+        assert answer.json["detail"].startswith("the body")
+        assert (await peer.ask("GET", "/v1/status")).json["users"] == 3
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+@in_house()
+async def test_only_json_is_taken(house: House, content_type: str) -> None:
+    """So that no page in a browser can post a form here."""
+    async with api(house) as peer:
+        sent = body(name="dave", password="x")
+        assert (await peer.ask("POST", "/v1/users", sent, content_type=content_type)).status == 415
+        answer = await peer.ask("POST", "/v1/users", sent, content_type="Application/JSON; charset=utf-8")
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "sent", "status"),
+    [
+        ("/v1/users", {"name": "alice", "password": "x"}, 409),
+        ("/v1/users", {"name": "a/b", "password": "x"}, 422),
+        ("/v1/users", {"name": "dave", "password": "ä" * 200}, 422),
+        ("/v1/sessions/kick", {"user": "nobody"}, 404),
+        ("/v1/sessions/kick", {"user": "alice"}, 404),
+        ("/v1/sessions/kick", {"user": "alice", "terminal": "x" * 10_000}, 404),
+        ("/v1/sessions/kick", {"user": "alice", "terminal": ""}, 404),
+        ("/v1/groups", {"name": "g", "owner": "nobody"}, 404),
+        ("/v1/groups", {"name": "g", "owner": "alice", "members": ["nobody"]}, 404),
+        ("/v1/groups", {"name": "\u200b", "owner": "alice"}, 422),
+        ("/v1/groups/nothing/members", {"add": ["alice"]}, 404),
+        ("/v1/groups/%00%2F%FF/members", {"add": ["alice"]}, 404),
+        (f"/v1/groups/{'x' * 5_000}/members", {"add": ["alice"]}, 404),
+    ],
+)
+@in_house()
+async def test_what_cannot_be_done_is_told_so(
+    house: House, target: str, sent: dict[str, Any], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with api(house) as peer:
+        answer = await peer.ask("POST", target, msgspec.json.encode(sent))
+        assert answer.status == status, answer
+        assert answer.json["detail"]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@in_house()
+async def test_a_store_without_room_is_507(house: House) -> None:
+    async with api(house) as peer:
+        house.store.faults.append(CommitRefused("full", Reason.QUOTA_EXCEEDED))
+        assert (await peer.ask("POST", "/v1/users", body(name="dave", password="x"))).status == 507
+        assert (await peer.ask("POST", "/v1/users", body(name="dave", password="x"))).status == 200
+
+
+@in_house()
+async def test_a_password_is_never_said_again(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    async with api(house) as peer:
+        secret = "correct horse"
+        answers = [
+            await peer.ask("POST", "/v1/users", body(name=name, password=secret)) for name in ("dave", "dave", "a/b")
+        ]
+        answers.append(await peer.ask("POST", "/v1/users", body(name=5, password=secret)))
+    assert not [answer for answer in answers if secret.encode() in answer.body]
+    assert secret not in caplog.text

@@ -1,0 +1,260 @@
+"""HTTP/1.1: requests one after the other within bounds, and an answer to whatever else comes."""
+
+import logging
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from broker.house import in_virtual_time
+from broker.http.speaking import request, serving
+from roost_broker.http.server import Request, RequestFailed, Response
+from roost_protocol.limits import KIB, Limits
+
+LIMITS = Limits(http_body_bytes_max=4 * KIB, http_timeout_s=30, http_connections_max=2)
+
+
+async def echo(asked: Request) -> Response:
+    """What was asked, as text."""
+    if asked.target == "/fail":
+        raise RequestFailed(409, "Conflict", "not now")
+    if asked.target == "/defect":
+        raise ZeroDivisionError
+    if asked.target == "/slow":
+        await trio.sleep(60)
+    return Response(status=200, body=f"{asked.method} {asked.target} {asked.content_type} {len(asked.body)}".encode())
+
+
+@in_virtual_time
+async def test_requests_one_after_the_other_on_one_connection() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        for n in range(3):
+            answer = await peer.ask("POST", f"/{n}", b"x" * n)
+            assert (answer.status, answer.body) == (200, f"POST /{n} application/json {n}".encode())
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@in_virtual_time
+async def test_requests_that_come_in_one_piece_are_answered_in_order() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(b"".join(request("GET", f"/{n}") for n in range(10)))
+        assert [(await peer.answer()).body for _ in range(10)] == [f"GET /{n}  0".encode() for n in range(10)]
+
+
+@in_virtual_time
+async def test_a_request_one_byte_at_a_time() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        for byte in request("POST", "/a", b"xyz"):
+            await peer.send(bytes([byte]))
+        assert (await peer.answer()).body == b"POST /a application/json 3"
+
+
+@in_virtual_time
+async def test_head_has_the_headers_and_no_body() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        answer = await peer.ask("HEAD", "/a")
+        assert (answer.status, answer.headers["content-length"]) == (200, str(len("HEAD /a  0")))
+        assert (await peer.ask("GET", "/b")).body == b"GET /b  0", "nothing of it came after"
+
+
+@in_virtual_time
+async def test_a_body_in_chunks() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(
+            b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
+        assert (await peer.answer()).body == b"POST /a  5"
+
+
+@in_virtual_time
+async def test_a_client_that_waits_to_be_told_to_go_on_is_told() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("POST", "/a", None, content_length="3", expect="100-continue"))
+        assert (await peer.answer()).status == 100
+        await peer.send(b"abc")
+        assert (await peer.answer()).body == b"POST /a  3"
+
+
+@in_virtual_time
+async def test_a_client_that_wants_to_end_is_let_go() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        assert (await peer.ask("GET", "/a", connection="close")).status == 200
+        await peer.expect_end()
+        old = door.dial()
+        await old.send(b"GET /a HTTP/1.0\r\n\r\n")
+        assert (await old.answer()).status == 200
+        await old.expect_end()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "DELETE"])
+@pytest.mark.parametrize("chunked", [False, True])
+@in_virtual_time
+async def test_a_body_that_is_too_large(method: str, chunked: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        body = b"x" * (5 * KIB)
+        if chunked:
+            sent = request(method, "/a", None, transfer_encoding="chunked")
+            body = b"".join(b"400\r\n" + b"x" * 1024 + b"\r\n" for _ in range(5))
+        else:
+            sent = request(method, "/a", None, content_length="1000000000")
+        await peer.send(sent + body)
+        answer = await peer.answer(head=method == "HEAD")
+        assert (answer.status, answer.headers["connection"]) == (413, "close")
+        await peer.expect_end()
+        assert (await door.dial().ask("GET", "/b")).status == 200
+    assert not caplog.records
+
+
+@in_virtual_time
+async def test_a_body_as_large_as_allowed() -> None:
+    async with serving(echo, LIMITS) as door:
+        assert (await door.dial().ask("POST", "/a", b"x" * 4 * KIB)).body.endswith(b"4096")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"rubbish\r\n\r\n",
+        b"\0\0\0\x05\x01\x80\x80\x80\x80\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",  # without Host
+        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\na: \0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
+@in_virtual_time
+async def test_what_is_no_request_is_told_so(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(sent)
+        answer = await peer.answer()
+        assert 400 <= answer.status < 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json["status"] == answer.status
+        await peer.expect_end()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "OPTIONS", "TRACE", "PATCH", "get", "X"])
+@in_virtual_time
+async def test_any_method_gets_an_answer(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        assert (await peer.ask(method, "/fail", upgrade="websocket", connection="upgrade")).status == 409
+        assert (await door.dial().ask("GET", "/")).status == 200
+    assert not caplog.records
+
+
+@in_virtual_time
+async def test_a_request_that_fails_is_a_problem_and_the_connection_goes_on() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        answer = await peer.ask("GET", "/fail")
+        assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
+        assert answer.json == {"status": 409, "title": "Conflict", "detail": "not now"}
+        assert (await peer.ask("GET", "/a")).status == 200
+
+
+@in_virtual_time
+async def test_a_defect_is_logged_whole_and_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        answer = await peer.ask("GET", "/defect")
+        assert (answer.status, answer.json["detail"]) == (500, "see the broker's log")
+        assert b"ZeroDivision" not in answer.body
+        assert (await peer.ask("GET", "/a")).status == 200
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", request("POST", "/a", None, content_length="10") + b"x"])
+@in_virtual_time
+async def test_a_peer_that_says_nothing_more_is_closed_in_time(sent: bytes) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(sent)
+        await peer.expect_end()
+        assert trio.current_time() == pytest.approx(30, abs=0.1)
+
+
+@in_virtual_time
+async def test_an_answer_that_takes_too_long_ends_the_connection() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("GET", "/slow"))
+        await peer.expect_end()
+        assert trio.current_time() == pytest.approx(30, abs=0.1)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", request("GET", "/a"), request("POST", "/a", b"abc")[:-1]])
+@in_virtual_time
+async def test_a_peer_that_goes_away_is_no_error(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo, LIMITS) as door:
+        for how in ("aclose", "send_eof"):
+            peer = door.dial()
+            await peer.send(sent)
+            await getattr(peer.stream, how)()
+            await trio.sleep(1)
+        assert (await door.dial().ask("GET", "/a")).status == 200
+    assert not caplog.records
+
+
+@in_virtual_time
+async def test_so_many_are_served_at_once() -> None:
+    async with serving(echo, LIMITS) as door:
+        first, second, third = door.dial(), door.dial(), door.dial()
+        await trio.sleep(1)
+        for peer in (first, second, third):
+            await peer.send(b"GET")
+        await trio.sleep(1)
+        await third.send(b" /a HTTP/1.1\r\nhost: x\r\n\r\n")
+        with trio.move_on_after(1) as scope:
+            await third.answer()
+        assert scope.cancelled_caught, "it has no place yet"
+        for peer in (first, second):
+            await peer.send(b" /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert (await peer.answer()).status == 200
+        assert (await third.answer()).status == 200
+
+
+@settings(max_examples=60)
+@given(
+    pieces=st.lists(
+        st.one_of(
+            st.sampled_from([request("GET", "/a"), request("POST", "/b", b"{}"), b"\r\n"]), st.binary(max_size=30)
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_comes_the_server_goes_on(pieces: list[bytes]) -> None:
+    async def main() -> None:
+        async with serving(echo, LIMITS) as door:
+            peer = door.dial()
+            for piece in pieces:
+                await peer.send(piece)
+            with trio.move_on_after(100):
+                while data := await peer.stream.receive_some():
+                    assert b"HTTP/1.1 5" not in data
+            assert (await door.dial().ask("GET", "/a")).status == 200
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))

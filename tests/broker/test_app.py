@@ -1,0 +1,220 @@
+"""The whole application: what it opens, in which order it starts and stops, and what it raises."""
+
+import socket
+import stat
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import trio
+
+from broker.house import CHEAP_PASSWORDS, PASSWORD, FaultyStore, in_virtual_time, open_house
+from roost_broker.app import Broker, ListenerUnusable, open_listener, real_surroundings
+from roost_broker.config import Config, ConfigurationError
+from roost_broker.http.unix import AdminSocketUnusable
+from roost_broker.store import StoreUnusable
+from roost_broker.store.memory import MemoryStore
+from roost_broker.transport.memory import MemoryListener
+from roost_protocol import Connection, Role
+from roost_protocol.frames import Connack, Connect, Deliver, Disconnect, Frame, Publish
+from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
+
+
+def config(folder: Path, **more: Any) -> Config:
+    values: dict[str, Any] = {
+        "data": str(folder / "data"),
+        "listen": "127.0.0.1:0",
+        "passwords": CHEAP_PASSWORDS,
+        "drain_s": 2,
+    }
+    return Config(**(values | more))
+
+
+def memory_store() -> FaultyStore:
+    return FaultyStore(MemoryStore(limits=Limits(), random=Random(1)))  # noqa: S311  # for ids
+
+
+async def speak(address: str, *frames: Frame, until: type[Frame]) -> list[Frame]:
+    """Connect over TCP, say something, and hear until a frame of a kind."""
+    host, _, port = address.rpartition(":")
+    connection = Connection(Role.DEVICE)
+    heard: list[Frame] = []
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        await stream.send_all(connection.send(frames[0]))
+        said = frames[1:]
+        while not any(isinstance(frame, until) for frame in heard):
+            events = connection.receive_data(await stream.receive_some())
+            heard += [event for event in events if isinstance(event, Frame)]
+            if said and any(isinstance(frame, Connack) for frame in heard):
+                await stream.send_all(b"".join(connection.send(frame) for frame in said))
+                said = ()
+    return heard
+
+
+CONNECT = Connect(user="alice", password=PASSWORD, terminal="phone", device="a1")
+
+
+async def test_a_broker_on_the_machine_itself(tmp_path: Path) -> None:
+    """LMDB, TCP, threads, the admin socket; and again on what it left."""
+    settings = config(tmp_path)
+    async with Broker(settings) as broker:
+        await broker.create_user("alice", PASSWORD)
+        heard = await speak(broker.addresses[0], CONNECT, Publish(n=1, to="user/alice", text="hi"), until=Deliver)
+        assert [type(frame) for frame in heard[:1]] == [Connack]
+        mode = settings.admin_path.stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o600
+    assert not settings.admin_path.exists()
+    async with Broker(settings) as broker:
+        heard = await speak(broker.addresses[0], CONNECT, until=Deliver)
+        connack, deliver = heard
+        assert isinstance(connack, Connack)
+        assert isinstance(deliver, Deliver)
+        assert (connack.head, connack.settled_n) == (1, 1)
+        assert deliver.entry is not None
+        assert deliver.entry.text == "hi"
+
+
+async def test_single_values_in_place_of_a_configuration(tmp_path: Path) -> None:
+    async with Broker(data=str(tmp_path / "d"), listen="127.0.0.1:0", admin_socket=False) as broker:
+        assert broker.addresses[0].startswith("127.0.0.1:")
+        assert broker.config.data == str(tmp_path / "d")
+    with pytest.raises(ConfigurationError, match="not both: data"):
+        Broker(Config(), data="x")
+    with pytest.raises(ConfigurationError, match="unknown field"):
+        Broker(dta="x")
+
+
+async def entering(broker: Broker) -> None:
+    async with broker:
+        raise AssertionError("it must not start")
+
+
+async def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        store = memory_store()
+        with pytest.raises(ListenerUnusable, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+            await entering(Broker(config(tmp_path, listen=f"127.0.0.1:{port}"), store=store))
+    assert store.closed
+
+
+@pytest.mark.parametrize("listen", ["no-such-host.invalid:0", "192.0.2.1:0", "a..b:0", f"{'x' * 70}:0"])
+def test_a_host_that_is_not_here_is_one_clear_error(listen: str) -> None:
+    with pytest.raises(ListenerUnusable, match="cannot listen on"):
+        open_listener(Config(listen=listen, listen_beyond_loopback=True))
+
+
+@pytest.mark.parametrize(
+    "listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.com:0", "127.example.com:0", "[::1:2]:0"]
+)
+def test_nothing_listens_in_the_clear_where_others_reach_it(listen: str) -> None:
+    with pytest.raises(ListenerUnusable, match="listen_beyond_loopback = true"):
+        open_listener(Config(listen=listen))
+
+
+async def test_but_for_those_who_say_so() -> None:
+    listener = open_listener(Config(listen="0.0.0.0:0", listen_beyond_loopback=True))
+    listener.close()
+    for loopback in ("127.0.0.1:0", "127.0.0.2:0", "localhost:0"):
+        open_listener(Config(listen=loopback)).close()
+
+
+async def test_an_admin_socket_of_another_broker_is_left_alone(tmp_path: Path) -> None:
+    settings = config(tmp_path, admin_socket=str(tmp_path / "admin.sock"))
+    async with Broker(settings, store=memory_store()):
+        second = memory_store()
+        with pytest.raises(AdminSocketUnusable, match="another process listens on it"):
+            await entering(Broker(settings, store=second))
+        assert second.closed
+        assert settings.admin_path.exists(), "it is still that of the first"
+        async with await trio.open_unix_socket(str(settings.admin_path)) as stream:
+            await stream.send_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+    assert not settings.admin_path.exists()
+
+
+async def test_a_store_in_use_is_one_clear_error(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    async with Broker(settings, admin_socket=False):
+        with pytest.raises(StoreUnusable) as error:
+            await entering(Broker(settings, admin_socket=False))
+        assert error.value.exit_status == 78
+        assert "\n" not in str(error.value)
+
+
+def test_what_does_not_run_says_so(tmp_path: Path) -> None:
+    broker = Broker(config(tmp_path))
+    for name in ("core", "admin"):
+        with pytest.raises(RuntimeError, match="enter it with `async with` first"):
+            getattr(broker, name)
+    assert not (tmp_path / "data").exists(), "nothing is made before it is entered"
+
+
+class Fault(Exception):
+    """Raised in the block."""
+
+
+@in_virtual_time
+async def test_an_error_in_the_block_is_raised_as_it_is_and_closes_everything() -> None:
+    store, listener = memory_store(), MemoryListener()
+    fault = Fault("mine")
+
+    async def main() -> None:
+        async with Broker(Config(), store=store, listeners=[listener], admin_socket=False):
+            raise fault from ZeroDivisionError()
+
+    with pytest.raises(Fault) as error:
+        await main()
+    assert error.value is fault
+    assert isinstance(fault.__cause__, ZeroDivisionError)
+    assert store.closed
+    with pytest.raises(ConnectionRefusedError):
+        await listener.dial()
+
+
+@in_virtual_time
+async def test_leaving_by_cancellation_stops_at_once() -> None:
+    store = memory_store()
+
+    async def main() -> None:
+        async with Broker(Config(drain_s=60), store=store, listeners=[MemoryListener()], admin_socket=False):
+            await trio.sleep_forever()
+
+    with trio.move_on_after(1) as scope:
+        await main()
+    assert scope.cancelled_caught
+    assert trio.current_time() == 1
+    assert store.closed
+
+
+@in_virtual_time
+async def test_leaving_tells_everybody_before_the_store_is_closed() -> None:
+    async with open_house() as house:
+        alice = await house.log_in("alice")
+        store = house.store
+    assert store.closed
+    (farewell,) = await alice.rest()
+    assert isinstance(farewell, Disconnect)
+    assert (farewell.reason, farewell.reconnect) == (Reason.SERVER_SHUTTING_DOWN, True)
+    assert alice.at_end
+
+
+@in_virtual_time
+async def test_several_listeners() -> None:
+    doors = [MemoryListener("memory:1"), MemoryListener("memory:2")]
+    async with Broker(Config(), store=memory_store(), listeners=doors, admin_socket=False) as broker:
+        assert broker.addresses == ["memory:1", "memory:2"]
+        for door in doors:
+            stream = await door.dial()
+            await stream.send_all(b"\0\0\0\0")
+            assert await stream.receive_some()
+            await stream.aclose()
+
+
+def test_the_machines_own_surroundings() -> None:
+    around = real_surroundings()
+    assert around.now_ms() > 1_700_000_000_000
+    assert len(around.random.randbytes(16)) == 16

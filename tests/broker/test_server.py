@@ -1,0 +1,233 @@
+"""Connections: accepted within bounds, each living and dying by itself."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from random import Random
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from broker.house import PASSWORD, House, in_house, in_virtual_time, open_house
+from roost_broker import server as server_module
+from roost_broker.server import Server
+from roost_broker.store import ReadFailed
+from roost_broker.transport.memory import MemoryListener, MemoryStream
+from roost_protocol import codec
+from roost_protocol.frames import Connack, Connect, Disconnect, Fetch, Frame, Ping, Publish
+from roost_protocol.reasons import Reason
+
+
+async def turned_away(house: House, host: str = "memory") -> Disconnect:
+    """A connection that is told that there is no place for it."""
+    stranger = await house.dial(host)
+    dismissal = await stranger.expect_dismissal(Reason.SERVER_BUSY)
+    await stranger.stream.aclose()
+    await trio.sleep(0.1)
+    assert dismissal.reconnect
+    assert dismissal.reconnect_after_s
+    return dismissal
+
+
+@in_house(limits={"connections_max": 3, "connections_before_login_max": 3})
+async def test_so_many_connections_in_all(house: House) -> None:
+    alice, bob = await house.log_in("alice"), await house.log_in("bob")
+    stranger = await house.dial()
+    await trio.sleep(0.1)
+    assert "3 connections" in (await turned_away(house)).text
+    for device in (alice, bob):
+        await device.expect_alive()
+    await stranger.stream.aclose()
+    await trio.sleep(0.1)
+    await house.log_in("carol")
+
+
+@in_house(limits={"connections_before_login_max": 2})
+async def test_so_many_strangers(house: House) -> None:
+    await house.log_in("alice")
+    await house.log_in("bob")
+    strangers = [await house.dial() for _ in range(2)]
+    await trio.sleep(0.1)
+    assert "not logged in" in (await turned_away(house)).text
+    await strangers[0].say(Connect(user="carol", password=PASSWORD, terminal="pc", device="c1"))
+    assert (await strangers[0].expect(Connack)).reason == Reason.SUCCESS
+    await house.log_in("carol")
+
+
+@in_house(limits={"connections_per_address_max": 2})
+async def test_so_many_from_one_address(house: House) -> None:
+    for terminal in ("phone", "pc"):
+        await house.log_in("alice", terminal, host="10.0.0.1")
+    assert "10.0.0.1" in (await turned_away(house, "10.0.0.1")).text
+    await house.log_in("bob", host="10.0.0.2")
+
+
+@in_house(limits={"connections_max": 4, "connections_before_login_max": 4, "connections_per_address_max": 2})
+async def test_one_address_cannot_take_every_place_however_often_it_knocks(house: House) -> None:
+    """Those that were turned away linger until their peer has closed: they must not count as taken places."""
+    for terminal in ("phone", "pc"):
+        await house.log_in("alice", terminal, host="10.0.0.1")
+    knocking = [await house.dial("10.0.0.1") for _ in range(20)]
+    await trio.sleep(0.1)
+    await house.log_in("bob", host="10.0.0.2")
+    for each in knocking:
+        await each.expect_dismissal(Reason.SERVER_BUSY)
+
+
+@in_virtual_time
+async def test_a_flood_is_turned_away_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be told costs a task and a connection for a moment, so only so many at once are told."""
+    monkeypatch.setattr(server_module, "TURNED_AWAY_MAX", 5)
+    async with open_house(limits={"connections_max": 2, "connections_before_login_max": 2}) as house:
+        for user in ("alice", "bob"):
+            await house.log_in(user)
+        flood = [await house.dial() for _ in range(50)]
+        await trio.sleep(0.1)
+        assert house.broker.admin.connections == 2
+        told = [await each.hear() for each in flood]
+        assert sum(isinstance(frame, Disconnect) for frame in told) == 5
+        assert told.count(None) == 45
+
+
+@in_house()
+async def test_nothing_is_left_of_a_connection_that_is_gone(house: House) -> None:
+    for terminal in ("phone", "pc"):
+        alice = await house.log_in("alice", terminal)
+        await alice.say(Disconnect())
+        await alice.expect_end()
+        await alice.stream.aclose()
+    await trio.sleep(0.1)
+    assert house.broker.admin.connections == 0
+    await house.broker.admin.wait_no_connections()
+
+
+@in_house()
+async def test_a_peer_that_does_not_close_is_closed(house: House) -> None:
+    """It was told; it goes on talking, and does not go."""
+    alice = await house.log_in("alice")
+    await alice.stream.send_all(b"\0\0\0\0")
+    await trio.sleep(1)
+    await alice.stream.send_all(b"x" * 1000)
+    assert house.broker.admin.connections == 1
+    await trio.sleep(2)
+    assert house.broker.admin.connections == 0
+    assert isinstance(await alice.hear(), Disconnect)
+
+
+@in_house()
+async def test_a_read_that_fails_costs_one_connection(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    alice, bob = await house.log_in("alice"), await house.log_in("bob")
+
+    def fails(*_: object, **__: object) -> None:
+        raise ReadFailed("a bad sector")
+
+    vars(house.store)["read_conversation"] = fails
+    await alice.say(Fetch(request=1))
+    await alice.rest()
+    assert alice.at_end
+    await bob.expect_alive()
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "a bad sector" in record.getMessage()
+    assert not record.exc_info
+
+
+@in_house()
+async def test_a_defect_costs_one_connection_and_is_logged_whole(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, bob = await house.log_in("alice"), await house.log_in("bob")
+
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    vars(house.store)["read_conversation"] = fails
+    await alice.say(Fetch(request=1))
+    await alice.rest()
+    assert alice.at_end
+    assert [session.user_name for session in house.core.directory] == ["bob"]
+    await bob.expect_alive()
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.exc_info
+
+
+@in_virtual_time
+async def test_a_server_stops_accepting_when_its_listener_is_closed() -> None:
+    async with open_house() as house:
+        listener = MemoryListener()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Server(house.core).serve, listener)
+            await (await listener.dial()).aclose()
+            await trio.sleep(1)
+            listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            await listener.dial()
+
+
+# --- whatever bytes come ------------------------------------------------------------------------------------------
+
+RIGHT: list[Frame] = [
+    Connect(user="alice", password=PASSWORD, terminal="phone", device="alice-phone"),
+    Ping(),
+    Fetch(request=1),
+    Publish(n=1, to="user/bob", text="x"),
+    Disconnect(),
+]
+PIECES = st.one_of(st.sampled_from([codec.encode(frame) for frame in RIGHT]), st.binary(max_size=40))
+
+
+@settings(max_examples=60)
+@given(pieces=st.lists(PIECES, max_size=8), logs_in=st.booleans(), ends=st.booleans(), seed=st.integers(0, 2**16))
+def test_whatever_a_peer_sends_the_broker_goes_on(pieces: list[bytes], logs_in: bool, ends: bool, seed: int) -> None:
+    """Frames and rubbish in any order and any chunks: the connection may end, and nothing else is affected."""
+    random = Random(seed)  # noqa: S311  # where to cut
+
+    async def main() -> None:
+        async with open_house() as house:
+            bob = await house.log_in("bob")
+            stream = (await (house.log_in("alice") if logs_in else house.dial())).stream
+            data = b"".join(pieces)
+            cuts = sorted(random.randint(0, len(data)) for _ in range(3))
+            with suppress(trio.BrokenResourceError):  # closed before everything was said
+                for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+                    await stream.send_all(data[start:end])
+                    await trio.sleep(random.choice([0, 0.01]))
+                if ends:
+                    await stream.send_eof()
+            await check_answers(stream)
+            await bob.expect_alive()
+
+    with errors_logged() as errors:
+        trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert not errors
+
+
+async def check_answers(stream: MemoryStream) -> None:
+    """What the broker says is whole frames, and after a DISCONNECT nothing."""
+    frames = codec.ReceiveBuffer(2**20)
+    said: list[Frame] = []
+    with trio.move_on_after(1), suppress(trio.BrokenResourceError):
+        while data := await stream.receive_some():
+            said += frames.cut(data)
+    assert len(frames) == 0
+    assert not any(isinstance(frame, Disconnect) for frame in said[:-1])
+
+
+@contextmanager
+def errors_logged() -> Iterator[list[str]]:
+    """What the broker logs as an error, or with a traceback."""
+    errors: list[str] = []
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR or record.exc_info:
+                errors.append(record.getMessage())
+
+    logger, listening = logging.getLogger("roost_broker"), Listening()
+    logger.addHandler(listening)
+    try:
+        yield errors
+    finally:
+        logger.removeHandler(listening)
