@@ -100,7 +100,6 @@ class _Attempt:
         if connect.terminal not in core.config.terminal_types:
             text = f"terminal type {connect.terminal}; configured are {', '.join(core.config.terminal_types)}"
             raise LoginRefused(Reason.UNKNOWN_TERMINAL_TYPE, text)
-        self._refuse_if_draining()
         account = await self._authenticate()
         self._refuse_ping_pong(account)
         if connect.want_token:
@@ -108,10 +107,6 @@ class _Attempt:
         result = await self._commit(account)
         if isinstance(result, Refused):
             self._refuse(result)
-
-    def _refuse_if_draining(self) -> None:
-        if self.core.draining:
-            raise LoginRefused(Reason.SERVER_SHUTTING_DOWN, "the broker shuts down", BUSY_RETRY_AFTER_S)
 
     async def _authenticate(self) -> Account:
         """The account that the credential belongs to. The same answer, and time, for a wrong one and no such user."""
@@ -171,9 +166,8 @@ class _Attempt:
         core, link = self.core, self.link
         session = Session(core, link, self.connect, operation.user, result)
         core.begin(session, result)
-        if link.ended or core.draining:  # the device has gone meanwhile, or there is no time left for it
+        if link.ended:  # the device has gone meanwhile, there is no time left for it, or the broker drains
             core.end(session)
-            link.disconnect(core.farewell)
             return
         self.session = session
         link.say(self._connack(session, result))

@@ -115,16 +115,22 @@ class RunningBroker:
 
 
 class Chat:
-    """`roost chat` in a process: on pipes, or on a terminal of its own."""
+    """`roost chat` (or another command) in a process: on pipes, or on a terminal of its own."""
 
     def __init__(
-        self, folder: Path, *args: str, terminal: bool = False, password: str | None = PASSWORD, **variables: str
+        self,
+        folder: Path,
+        *args: str,
+        verb: str = "chat",
+        terminal: bool = False,
+        password: str | None = PASSWORD,
+        **variables: str,
     ) -> None:
         self._seen = ""
         passwords, given = os.pipe()
         os.write(given, (password or "").encode() + b"\n")
         os.close(given)
-        args = ("chat", *args)
+        args = (verb, *args)
         if password is not None:
             args += ("--password-fd", str(passwords))
         env = {**environment(folder), **variables}
@@ -173,6 +179,11 @@ class Chat:
         """There is no more to read for it. On pipes only."""
         os.close(self._in)
         self._in = -1
+
+    def close_output(self) -> None:
+        """Nobody reads what it says any more. On pipes only."""
+        os.close(self._out)
+        self._out = -1
 
     def _read(self, timeout_s: float) -> str:
         if not select.select([self._out], [], [], timeout_s)[0]:

@@ -147,6 +147,8 @@ def test_a_broker_that_goes_and_comes_back(tmp_path: Path) -> None:
     with RunningBroker(tmp_path, listen=listen) as broker:
         broker.create_users("ned", "oli")
         chat = open_chat(broker, tmp_path, "ned", "oli")
+        chat.type("hello\n")
+        chat.expect("you: hello ✓\n")
         broker.stop(signal.SIGKILL)
     with chat:
         chat.expect(r"· connection lost \(.*\); trying again by itself\n")
@@ -302,3 +304,24 @@ def test_a_terminal_that_can_do_nothing_gets_plain_lines(broker: RunningBroker, 
         chat.expect("· xia on pc")
         chat.type("hi\n")
         assert "\x1b" not in chat.expect("you: hi ✓")
+
+
+def test_a_new_password_is_asked_for_twice(broker: RunningBroker, tmp_path: Path) -> None:
+    args = ("add", "yan", "--socket", str(broker.socket))
+    with Chat(tmp_path, *args, verb="users", terminal=True, password=None) as adding:
+        for typed in ("first", "other", "s3cret", "s3cret"):
+            adding.expect("(Password of yan|Repeat for confirmation): ")
+            adding.type(typed + "\n")
+        adding.expect("user yan created")
+        assert ended(adding) == 0
+    with open_chat(broker, tmp_path, "yan", "yan", password="s3cret") as chat:
+        chat.close_input()
+        assert ended(chat) == 0
+
+
+def test_nobody_reads_any_more(broker: RunningBroker, tmp_path: Path) -> None:
+    broker.create_users("zoe")
+    with open_chat(broker, tmp_path, "zoe", "zoe") as chat:
+        chat.close_output()
+        chat.type("anybody?\n")
+        assert ended(chat) == 0

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -240,3 +242,10 @@ def test_version_and_help() -> None:
         shown = command(*words, "--help")
         assert shown.exit_code == 0
         assert "Example" in shown.stdout
+
+
+def test_help_loads_none_of_what_commands_start() -> None:
+    """So that it is there at once."""
+    heavy = ("trio", "msgspec", "rich", "lmdb", "argon2", "roost", "roost_broker", "roost_protocol", "http.client")
+    code = f"import sys; from roost_admin.main import root; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,6 +1,9 @@
 """Tables and documents on a pipe."""
 
+import io
 import json
+import re
+import sys
 
 import pytest
 
@@ -37,3 +40,21 @@ def test_sizes(size: int, shown: str) -> None:
 
 def test_times_are_those_of_here() -> None:
     assert local_time(0).endswith(clock_time(0))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_on_a_terminal_a_table_is_drawn(monkeypatch: pytest.MonkeyPatch, colour: bool) -> None:
+    """Names are not markup, and NO_COLOR holds."""
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "" if colour else "1")
+    show_table([Column("NAME"), Column("HEAD", right=True)], [["[red]bob[/red]", "7"]], "nobody")
+    shown = terminal.getvalue()
+    assert "[red]bob[/red]" in shown
+    assert not re.search(r"\x1b\[3\dm", shown)

@@ -34,7 +34,8 @@ from hypothesis import Phase, given, seed, settings
 
 from model import defects
 from model.defects import Defect
-from model.plan import Plan, plans
+from model.plan import Plan
+from model.strategies import plans
 from model.world import play
 
 PLANS = 300

@@ -8,11 +8,12 @@ faults have stopped, every device catches up, and G1 to G7 must hold. `test_bite
 import pytest
 from hypothesis import given, settings
 
-from model.plan import Plan, examples, plans
+from model.plan import Plan
+from model.strategies import examples, plans
 from model.world import play
 
-SHARE = 2.0
-"""Examples for each one of the profile: 200 with `ci`."""
+SHARE = 3.0
+"""Examples for each one of the profile: 300 with `ci`."""
 
 
 @pytest.mark.timeout(1_800)  # a failing plan is shrunk, and the deep profile plays thousands

@@ -13,14 +13,15 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from model.plan import Plan, examples, plans
+from model.plan import Plan
+from model.strategies import examples, plans
 from model.world import OpenStore, play
 from roost_broker.store import Store
 from roost_broker.store.lmdb import LmdbStore
 from roost_protocol.limits import MIB, Limits
 
-SHARE = 0.3
-"""Examples for each one of the profile: 30 with `ci`."""
+SHARE = 0.5
+"""Examples for each one of the profile: 50 with `ci`."""
 
 
 @contextmanager

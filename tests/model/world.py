@@ -15,20 +15,20 @@ from typing import NamedTuple, cast
 import trio
 
 from model import plan as p
+from model.around import PASSWORD, Around
 from model.determinism import run_seeded
-from model.device import PASSWORD, Around, Device
+from model.device import Device
 from model.fence import stored_after_the_fence
+from model.steps import begin_step
 from model.watched_store import WatchedStore
 from roost.oracle import BrokerRestarted, CaughtUp, Enrolled, History, Recorder, Verdict, judge
-from roost_broker.administration import NotDone
 from roost_broker.app import Broker
 from roost_broker.config import DAY_MS, Config, PasswordConfig, RetentionConfig
 from roost_broker.core import Surroundings
 from roost_broker.offload import InlineOffload, Offload
-from roost_broker.store import CommitRefused, OutcomeUnknown, Store
+from roost_broker.store import OutcomeUnknown, Store
 from roost_broker.store.memory import MemoryStore
 from roost_broker.transport.memory import MemoryListener, MemoryStream
-from roost_protocol.frames import Ephemeral, Fetch, Group, Ping, Relation, Sessions, Subscribe
 from roost_protocol.limits import Limits
 
 EPOCH_MS = 1_700_000_000_000
@@ -36,6 +36,9 @@ EPOCH_MS = 1_700_000_000_000
 
 PATIENCE_S = 120.0
 """Virtual time for one device to settle or to catch up, once the faults have stopped."""
+
+SETTLING_S = 0.2
+"""After the last step: what the steps set going has come to its end."""
 
 LOOK_S = 0.02
 """How often to look meanwhile."""
@@ -68,7 +71,7 @@ class Outcome(NamedTuple):
 
 def play(plan: p.Plan, open_store: OpenStore | None = None) -> Outcome:
     """Play the plan on a store (by default one in memory), and judge. The same plan gives the same outcome."""
-    world = _World(plan, open_store or in_memory())
+    world = World(plan, open_store or in_memory())
     with _errors_logged(world.complaints):
         run_seeded(plan.seed, world.run)
     history = world.record.history()
@@ -106,10 +109,13 @@ def _errors_logged(complaints: list[str]) -> Iterator[None]:
         logger.removeHandler(listening)
 
 
-class _World:
+class World:
+    """One run under way."""
+
     def __init__(self, plan: p.Plan, open_store: OpenStore) -> None:
         self.plan = plan
         self.terms = plan.terms
+        self.nursery: trio.Nursery
         self.random = Random(plan.seed)  # noqa: S311  # for delays and ids
         # Of its own, so that two stores that draw alike are told the same things at the same times.
         self.store_random = Random(plan.seed + 1)  # noqa: S311  # for ids
@@ -137,7 +143,7 @@ class _World:
             nursery.start_soon(self._keep_broker)
             await self._begin()
             for step in self.plan.steps:
-                self._begin_step(step)
+                begin_step(self, step)
                 await trio.sleep(step.pause)
             await self._finish()
             nursery.cancel_scope.cancel()
@@ -222,129 +228,11 @@ class _World:
             self.devices[name].log_in(p.LogIn(device=name))
         await trio.sleep(0.1)
 
-    # --- steps ---
-
-    def _begin_step(self, step: p.Step) -> None:
-        device = self._device_for(step)
-        match step:
-            case p.LogIn() if device:
-                device.log_in(step)
-            case p.Reconnect() if device:
-                ask = p.LogIn(device=step.device, receive_max=step.receive_max, ack_every=step.ack_every)
-                device.log_in(ask, resume=True)
-            case p.Part(how=how) if device:
-                {"leave": device.leave, "cut": device.cut, "vanish": device.vanish}[how]()
-            case p.Stall(stalled=stalled) if device and device.link:
-                device.link.stall(stalled)
-            case p.Acknowledge(short_by=short_by, every=every) if device and device.link:
-                device.link.acknowledge(short_by)
-                device.link.ack_every = every
-            case p.Publish() if device:
-                for _ in range(step.count):
-                    device.publish(step.to, step.padding, step.data)
-                if step.cut_after_s is not None and device.link:
-                    self.nursery.start_soon(self._cut_later, device, step.cut_after_s)
-            case p.Race(other=other) if device:
-                self.devices[other].log_in(p.LogIn(device=other))
-                self.nursery.start_soon(self._publish_on, device, step)
-            case p.Overtake(other=other, back_after_s=back_after_s) if device:
-                device.cut()
-                self.devices[other].log_in(p.LogIn(device=other))
-                self.nursery.start_soon(self._come_back, device, back_after_s)
-            case p.Retransmit(conflict=True, back=back, to=to) if device:
-                device.contradict(back, to)
-            case p.Retransmit() if device:
-                device.retransmit()
-            case p.FailCommit() if self.store:
-                self.store.fail(step)
-            case p.Restart(how=how):
-                self._stop_broker(how)
-            case p.JumpClock(by_s=by_s):
-                self.skew_ms += by_s * 1_000
-            case p.Trim() | p.Kick():
-                if self.broker is not None:
-                    self.nursery.start_soon(self._administer, self.broker, step)
-            case _ if device and device.link and device.online:
-                self._request(device, step)
-            case _:
-                pass
-
-    def _device_for(self, step: p.Step) -> Device | None:
-        """The device that does the step, if any does; see `Step`."""
-        name = getattr(step, "device", None)
-        if name is None or isinstance(step, p.LogIn | p.Reconnect):
-            return self.devices.get(name or "")
-        names = list(self.devices)
-        start = names.index(name)
-        for other in (*names[start:], *names[:start]):
-            if self.devices[other].online:
-                return self.devices[other]
-        self.devices[name].log_in(p.LogIn(device=name))
-        return None
-
-    def _request(self, device: Device, step: p.Step) -> None:
-        link = device.link
-        assert link is not None
-        request = link.next_request()
-        match step:
-            case p.ChangeGroup(action=action, group=group, user=user):
-                others = (user,) if action != "leave" else ()
-                link.say(Group(request=request, action=action, group=group, users=others))
-            case p.Block(user=user, blocked=blocked):
-                action = "add" if blocked else "remove"
-                link.say(Relation(request=request, action=action, kind="block", user=user))
-            case p.LogOut(other=other):
-                link.say(Sessions(request=request, action="log_out", device=other))
-            case p.Ask(what="ping"):
-                link.say(Ping())
-            case p.Ask(what="fetch"):
-                link.say(Fetch(request=request))
-            case p.Ask(what="subscribe", user=user):
-                link.say(Subscribe(request=request, users=(user,)))
-            case p.Ask(what="ephemeral", user=user):
-                link.say(Ephemeral(to=f"user/{user}", text="…"))
-            case p.Ask(what="sessions"):
-                link.say(Sessions(request=request, action="list"))
-            case _:
-                pass
-
-    async def _publish_on(self, device: Device, race: p.Race) -> None:
-        for _ in range(race.count):
-            device.publish(race.to)
-            await trio.sleep(race.every_s)
-
-    async def _come_back(self, device: Device, after_s: float) -> None:
-        await trio.sleep(after_s)
-        device.log_in(p.LogIn(device=device.name), resume=True)
-
-    async def _cut_later(self, device: Device, after_s: float) -> None:
-        link = device.link
-        await trio.sleep(after_s)
-        if link is not None:
-            link.cut()
-
-    def _stop_broker(self, how: str) -> None:
-        if how == "drain":
-            self.drain.set()
-            return
-        if how == "crash and cut":
-            for stream in self.streams:
-                stream.cut()
-        self.life.cancel()
-
-    async def _administer(self, broker: Broker, step: p.Step) -> None:
-        try:
-            if isinstance(step, p.Kick):
-                await broker.admin.kick(step.user, step.terminal)
-            else:
-                await broker.trim()
-        except (NotDone, CommitRefused):
-            pass  # there was no such session, or the commit was made to fail
-
     # --- the end ---
 
     async def _finish(self) -> None:
         """The faults stop: every publish is settled, every device catches up, the broker drains."""
+        await trio.sleep(SETTLING_S)
         assert self.store is not None
         self.store.fail(None)
         for device in self.devices.values():
@@ -361,7 +249,8 @@ class _World:
         for device in self.devices.values():
             head = self.store.head(device.user)
             await self._wait_for(device, f"{device.name} to catch up", lambda d: d.last_seq >= head)  # noqa: B023
-            self.record.record(CaughtUp(device.name))
+            if not self.over:
+                self.record.record(CaughtUp(device.name))
         self.over = True
         self.drain.set()
         await self.gone.wait()

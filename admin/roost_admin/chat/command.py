@@ -153,4 +153,7 @@ def _run(
                 raise Failure(f"no broker at {server}: {cause}", EX_UNAVAILABLE) from cause
             case roost.StateUnusable():
                 raise Failure(str(cause), EX_CONFIG) from cause
+            case BrokenPipeError():  # nobody reads any more: as good as leaving
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 0
         raise

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 HISTORY_ENTRIES = 20
 """Messages of the conversation shown at the start."""
 
-HISTORY_S = 10.0
-"""Seconds that the history may take; without a connection the chat begins without."""
+HISTORY_S = 3.0
+"""Seconds that the history may take: whoever just lost the connection should hear of that, not wait for it."""
 
 WAITING_S = 1.0
 """Seconds after which a message that is not stored yet is said to be waiting."""
@@ -111,13 +111,15 @@ class _Chat:
     async def _begin(self, connected: Connected, nursery: trio.Nursery) -> None:
         """What was said before this start: everything up to where the stream starts; the stream is the rest."""
         view, session = self._view, self._session
-        with trio.move_on_after(HISTORY_S):
+        with trio.move_on_after(HISTORY_S) as scope:
             try:
                 page = await session.fetch(view.conversation, before=connected.position + 1, limit=HISTORY_ENTRIES)
             except (RequestRefused, SessionEnded) as error:
                 self._show([view.aside(f"no history: {error}")])
             else:
                 self._show(view.history(page))
+        if scope.cancelled_caught:
+            self._show([view.aside("no history: the broker does not answer")])
         for publication in session.unsettled:
             nursery.start_soon(self._follow, publication)
         address = parse_address(view.conversation)

@@ -95,7 +95,7 @@ def _play(folder: Path, story: "Story") -> "Document | int":
             return trio.run(_until_signal, folder, story, history)
         except BaseExceptionGroup as group:
             error = only_exception(group)
-            if isinstance(error, Failure):
+            if isinstance(error, Failure | SystemExit):  # SystemExit: nobody reads the story any more
                 raise error from None
             raise
 

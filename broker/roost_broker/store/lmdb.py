@@ -13,6 +13,7 @@ process stops (see `OutcomeUnknown`), whether or not it would be known what beca
 
 import errno
 import os
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 import lmdb
+import msgspec
 
 from roost_broker.store import lmdb_accounts, lmdb_publish, lmdb_sessions, lmdb_trim
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
@@ -134,6 +136,8 @@ class LmdbStore:
                 batch.finish()
         except lmdb.Error as error:
             raise self._failure(error) from error
+        except msgspec.DecodeError as error:
+            raise OutcomeUnknown(f"the store in {self._path} is damaged: a record cannot be read: {error}") from error
         memory.forget_beyond_bounds()
         self._memory = memory
         return results
@@ -178,7 +182,7 @@ class LmdbStore:
         try:
             with self._env.begin() as txn:
                 yield Reader(txn, self._tables)
-        except lmdb.Error as error:
+        except (lmdb.Error, msgspec.DecodeError, struct.error) as error:
             raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
 
     def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:

@@ -7,6 +7,7 @@ messages it refers to are then fetched in one call, in the order of their ids, w
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from roost_broker.store.errors import ReadFailed
 from roost_broker.store.lmdb_batch import used_bytes
 from roost_broker.store.lmdb_publish import find_route
 from roost_broker.store.lmdb_tables import (
@@ -93,13 +94,19 @@ class Reader:
         return ScrollPage(head=head, floor=floor, entries=entries, more=len(seqs) > kept)
 
     def _values(self, user: int, first: int, last: int) -> list[bytes]:
-        """The values of the inbox from one number to another."""
+        """The values of the inbox from one number to another, every one of which is there unless the store is damaged.
+
+        With a number missing, the walk would end beyond `last`, among the entries of another user.
+        """
         if last < first:
             return []
         with self._txn.cursor(self._tables.inbox) as cursor:
-            if not cursor.set_key(PAIR.pack(user, first)):
-                return []
-            return list(islice(cursor.iternext(keys=False), last - first + 1))
+            values: list[bytes] = []
+            if cursor.set_key(PAIR.pack(user, first)):
+                values = list(islice(cursor.iternext(keys=False), last - first + 1))
+            if cursor.key() != PAIR.pack(user, last):
+                raise ReadFailed(f"the store is damaged: entries {first} to {last} of user {user} are not all there")
+        return values
 
     def _numbers(self, user: int, conversation: str, first: int, last: int, count: int, *, rising: bool) -> list[int]:
         """At most `count` numbers of a conversation from `first` up or from `last` down."""
@@ -133,6 +140,8 @@ class Reader:
         """Entries by their numbers and values, with the messages they refer to."""
         with self._txn.cursor(self._tables.messages) as cursor:
             messages = cursor.getmulti([value[:ID_BYTES] for value in values])
+        if len(messages) != len(values):
+            raise ReadFailed(f"the store is damaged: {len(values) - len(messages)} messages of a page are not there")
         device_ids: dict[int, str | None] = {}
         entries: list[StoredEntry] = []
         for seq, value, (_, encoded) in zip(seqs, values, messages, strict=True):

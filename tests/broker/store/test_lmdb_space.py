@@ -20,7 +20,7 @@ from roost_broker.store import CommitRefused, OutcomeUnknown
 from roost_broker.store.errors import ReadFailed
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import DATA_FILE
-from roost_broker.store.lmdb_tables import COUNTERS, META_LAST
+from roost_broker.store.lmdb_tables import COUNTERS, META_LAST, NUMBER, PAIR
 from roost_broker.store.operations import Published, Retention, Trim
 from roost_protocol.limits import KIB, MIB, Limits
 from roost_protocol.reasons import Reason
@@ -298,15 +298,47 @@ def test_a_damaged_page_stops_the_writer(tmp_path: Path) -> None:
             store.read_inbox(2, 0, 1_000, MIB)
 
 
+@contextmanager
+def table(path: Path, name: str) -> Iterator["lmdb.Transaction[bytes]"]:
+    """A table of a closed store, to be changed by hand."""
+    env = lmdb.open(os.fspath(path), max_dbs=64)
+    with env, env.begin(env.open_db(name.encode(), create=False), write=True) as txn:
+        yield txn
+
+
+@pytest.mark.parametrize(("name", "key"), [("inbox", PAIR.pack(1, 2)), ("inbox", PAIR.pack(1, 1)), ("messages", None)])
+def test_an_entry_that_is_missing_is_not_passed_over(tmp_path: Path, name: str, key: bytes | None) -> None:
+    with opened(tmp_path) as store:
+        Talk(store).write(3)
+    with table(tmp_path, name) as txn:
+        cursor = txn.cursor()
+        assert cursor.first()
+        assert txn.delete(key or cursor.key())
+    with opened(tmp_path) as store, pytest.raises(ReadFailed, match="damaged"):
+        store.read_inbox(1, 0, 10, MIB)
+
+
+def test_a_record_that_is_none(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        Talk(store)
+    with table(tmp_path, "users") as txn:
+        txn.put(NUMBER.pack(1), b"\xc1 nonsense")
+    with opened(tmp_path) as store:
+        with pytest.raises(ReadFailed):
+            store.account("alice")
+        world = World(store)
+        world.numbers = {"alice": 1}
+        with pytest.raises(OutcomeUnknown, match="damaged"):
+            world.login("alice")
+
+
 def test_a_message_id_that_was_given_before_stops_the_writer(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         talk = Talk(store)
         talk.write(3)
-    with lmdb.open(os.fspath(tmp_path), max_dbs=64) as env:
-        meta = env.open_db(b"meta", create=False)
-        with env.begin(meta, write=True) as txn:
-            counters = COUNTERS.unpack(txn.get(META_LAST) or b"")
-            txn.put(META_LAST, COUNTERS.pack(*counters[:-1], 0))
+    with table(tmp_path, "meta") as txn:
+        counters = COUNTERS.unpack(txn.get(META_LAST) or b"")
+        txn.put(META_LAST, COUNTERS.pack(*counters[:-1], 0))
     with opened(tmp_path) as store:
         again = World(store)
         again.numbers = {"alice": 1, "bob": 2}
