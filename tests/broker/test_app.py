@@ -2,6 +2,7 @@
 
 import socket
 import stat
+import struct
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,8 +17,8 @@ from roost_broker.http.unix import AdminSocketUnusable
 from roost_broker.store import StoreUnusable
 from roost_broker.store.memory import MemoryStore
 from roost_broker.transport.memory import MemoryListener
-from roost_protocol import Connection, Role
-from roost_protocol.frames import Connack, Connect, Deliver, Disconnect, Frame, Publish
+from roost_protocol import Connection, Role, codec
+from roost_protocol.frames import Connack, Connect, Deliver, Disconnect, Frame, Puback, Publish
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -75,6 +76,26 @@ async def test_a_broker_on_the_machine_itself(tmp_path: Path) -> None:
         assert (connack.head, connack.settled_n) == (1, 1)
         assert deliver.entry is not None
         assert deliver.entry.text == "hi"
+
+
+async def test_a_peer_that_resets_its_connection_harms_nobody(tmp_path: Path) -> None:
+    async with Broker(config(tmp_path), store=memory_store(), admin_socket=False) as broker:
+        for user in ("alice", "bob"):
+            await broker.create_user(user, PASSWORD)
+        host, _, port = broker.addresses[0].rpartition(":")
+        encoded = [codec.encode(frame) for frame in (CONNECT, Publish(n=1, to="user/bob", text="x"))]
+        for said in (b"", encoded[0][:9], encoded[0], b"".join(encoded), b"\xff" * 100):
+            peer = socket.create_connection((host, int(port)))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.sendall(said)
+            await trio.sleep(0.01)
+            peer.close()
+        bob = Connect(user="bob", password=PASSWORD, terminal="phone", device="b1")
+        heard = await speak(broker.addresses[0], bob, Publish(n=1, to="user/bob", text="x"), until=Puback)
+        assert isinstance(heard[0], Connack)
+        with trio.fail_after(5):
+            await broker.admin.wait_no_connections()
+        assert len(broker.core.directory) == 0
 
 
 async def test_single_values_in_place_of_a_configuration(tmp_path: Path) -> None:
