@@ -100,7 +100,7 @@ class Administration:
         """A page of users by name."""
         core = self._core
         limit = self._page_size(limit)
-        rows = await core.readers.run(core.store.list_users, after, limit)
+        rows = await core.readers.run(core.store.list_users, after, limit + 1)
         users = tuple(
             admin.UserRow(
                 name=row.name,
@@ -111,9 +111,9 @@ class Administration:
                 devices=row.devices,
                 online=tuple(sorted(session.terminal for session in core.directory.of(row.user))),
             )
-            for row in rows
+            for row in rows[:limit]
         )
-        return admin.UserList(users=users, next=users[-1].name if len(users) == limit else None)
+        return admin.UserList(users=users, next=users[-1].name if len(rows) > limit else None)
 
     def sessions(self, after: str = "", limit: int | None = None) -> admin.SessionList:
         """A page of live sessions, by `user/terminal`."""
@@ -149,9 +149,9 @@ class Administration:
         """A page of groups by name."""
         core = self._core
         limit = self._page_size(limit)
-        rows = await core.readers.run(core.store.list_groups, after, limit)
-        groups = tuple(admin.GroupRow(name=row.name, owner=row.owner, members=row.members) for row in rows)
-        return admin.GroupList(groups=groups, next=groups[-1].name if len(groups) == limit else None)
+        rows = await core.readers.run(core.store.list_groups, after, limit + 1)
+        groups = tuple(admin.GroupRow(name=row.name, owner=row.owner, members=row.members) for row in rows[:limit])
+        return admin.GroupList(groups=groups, next=groups[-1].name if len(rows) > limit else None)
 
     async def create_group(self, name: str, owner: str, members: tuple[str, ...] = ()) -> admin.GroupRow:
         """Create a group."""

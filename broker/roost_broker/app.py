@@ -213,8 +213,12 @@ class Broker:
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception that matters, out of the nurseries' groups: the only one, or the group itself."""
-    error: BaseException = group
+    """The exception that matters, out of the nurseries' groups: the only one, or the group itself.
+
+    A cancellation beside it does not matter: it may have come from outside at the same moment.
+    """
+    _, failures = group.split(trio.Cancelled)
+    error: BaseException = failures or group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -129,7 +129,8 @@ class Batcher:
             ](2)
             nursery.start_soon(self._settle_batches, to_settle)
             while True:
-                await self._work.wait()
+                if not self._work.is_set():  # waiting for one that is set would let the settling go first
+                    await self._work.wait()
                 batch = self._take()
                 self._under_way += 1
                 outcome = await self._commit(batch)

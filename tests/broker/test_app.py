@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from broker.house import CHEAP_PASSWORDS, PASSWORD, FaultyStore, in_virtual_time, open_house
 from roost_broker.app import Broker, ListenerUnusable, open_listener, real_surroundings
@@ -88,7 +89,7 @@ async def test_a_peer_that_resets_its_connection_harms_nobody(tmp_path: Path) ->
             peer = socket.create_connection((host, int(port)))
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.sendall(said)
-            await trio.sleep(0.01)
+            await wait_all_tasks_blocked()
             peer.close()
         bob = Connect(user="bob", password=PASSWORD, terminal="phone", device="b1")
         heard = await speak(broker.addresses[0], bob, Publish(n=1, to="user/bob", text="x"), until=Puback)

@@ -1,0 +1,79 @@
+"""`README.md` and `docs/operations.md`: what they show is so."""
+
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import msgspec
+import trio
+from click import Group
+
+import roost
+from roost_admin.main import main
+from roost_broker.config import Config, PasswordConfig, load
+from roost_protocol.limits import Limits
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+async def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:
+    (program,) = blocks(README, "python")
+    config = Config(data=str(tmp_path / "data"), listen="127.0.0.1:0", passwords=PasswordConfig(memory_kib=8, passes=1))
+    async with roost.Broker(config) as broker:
+        for user in ("alice", "bob"):
+            await broker.create_user(user, "correct horse")
+        assert "localhost:7300" in program
+        command = [sys.executable, "-c", program.replace("localhost:7300", broker.addresses[0])]
+        with trio.fail_after(30):
+            done = await trio.run_process(command, capture_stdout=True, env={**os.environ, "PYTHONWARNINGS": "error"})
+    first, second = done.stdout.decode().splitlines()
+    assert first.startswith("Connected(")
+    assert "own=True" in second
+    assert "'hello'" in second
+
+
+def test_make_has_what_the_pages_name() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    pages = README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = set(re.findall(r"\$ make ([a-z0-9-]+)", pages)) | set(re.findall(r"`make ([a-z0-9-]+)`", pages))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_every_command_that_is_shown_is_there() -> None:
+    shown = re.findall(r"roost ((?:[a-z-]+ ?){1,2})", "\n".join(blocks(README + OPERATIONS, "console")))
+    assert len(shown) > 10
+    for words in shown:
+        command: object = main
+        for word in words.split():
+            if not isinstance(command, Group):
+                break
+            assert word in command.commands, f"roost {words}"
+            command = command.commands[word]
+
+
+def test_the_file_of_the_operations_page_is_the_defaults(tmp_path: Path) -> None:
+    (text,) = blocks(OPERATIONS, "toml")
+    file = tmp_path / "roost.toml"
+    file.write_text(text)
+    assert load(file) == Config()
+    tree = tomllib.loads(text)
+    for section in ("retention", "store", "passwords"):
+        named = {field.name for field in msgspec.structs.fields(type(getattr(Config(), section)))}
+        assert set(tree[section]) == named
+    assert set(tree) == {field.name for field in msgspec.structs.fields(Config)}
+
+
+def test_the_limits_of_the_operations_page_are_limits() -> None:
+    table = OPERATIONS[OPERATIONS.index("## Limits") :]
+    names = set(re.findall(r"`([a-z_]+)`", table)) - {"roost_protocol"}
+    assert len(names) > 8
+    assert names <= {row.name for row in Limits.table()}
