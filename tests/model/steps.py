@@ -56,7 +56,7 @@ def begin_step(world: "World", step: p.Step) -> None:
             world.skew_ms += by_s * 1_000
         case p.Trim() | p.Kick():
             if world.broker is not None:
-                world.nursery.start_soon(_administer, world.broker, step)
+                world.acts.start_soon(_administer, world.broker, step)
         case _ if device and device.link and device.online:
             _request(device, step)
         case _:

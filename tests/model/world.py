@@ -116,6 +116,8 @@ class World:
         self.plan = plan
         self.terms = plan.terms
         self.nursery: trio.Nursery
+        self.acts: trio.Nursery
+        """What an admin does; it ends with the broker."""
         self.random = Random(plan.seed)  # noqa: S311  # for delays and ids
         # Of its own, so that two stores that draw alike are told the same things at the same times.
         self.store_random = Random(plan.seed + 1)  # noqa: S311  # for ids
@@ -179,11 +181,15 @@ class World:
         self.listener = MemoryListener(pipe_bytes=self.terms.pipe_bytes)
         around = Surroundings(now_ms=self._now_ms, random=self.random, offload=self._offload)
         store = cast(Store, self.store)
-        async with Broker(
-            self.config, store=store, listeners=[self.listener], surroundings=around, admin_socket=False
-        ) as self.broker:
+        async with (
+            Broker(
+                self.config, store=store, listeners=[self.listener], surroundings=around, admin_socket=False
+            ) as self.broker,
+            trio.open_nursery() as self.acts,
+        ):
             self.up.set()
             await self.drain.wait()
+            self.acts.cancel_scope.cancel()
 
     def _now_ms(self) -> int:
         return EPOCH_MS + int(trio.current_time() * 1_000) + self.skew_ms
