@@ -43,7 +43,8 @@ class StateWriter:
         if self._state.inline:
             return self._state.open(user, terminal)
         with trio.CancelScope(shield=True):  # or it might be open without anybody knowing
-            return await trio.to_thread.run_sync(self._state.open, user, terminal, limiter=self._threads)
+            saved = await trio.to_thread.run_sync(self._state.open, user, terminal, limiter=self._threads)
+        return saved  # noqa: RET504 - a scope may swallow a cancellation, as far as a type checker knows
 
     def note_device(self, device: str) -> None:
         """The device's own id."""

@@ -144,7 +144,7 @@ class ReceiveBuffer:
         """Forget what is buffered: nothing more will be looked at."""
         self._rest.clear()
 
-    def cut(self, data: bytes) -> Iterator[Frame]:
+    def cut(self, data: bytes | bytearray) -> Iterator[Frame]:
         """Yield each frame that is complete with `data`. Raises RemoteProtocolError where the stream goes wrong."""
         buffer: bytes | bytearray = data
         if self._rest:

@@ -55,7 +55,7 @@ class Connection:
         """Bytes of an incomplete frame that are waiting for the rest."""
         return len(self._buffer)
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes | bytearray) -> list[Event]:
         """The events that these bytes complete; the last may be the peer's violation. Never raises."""
         events: list[Event] = []
         if self.state is State.CLOSED:

@@ -58,9 +58,8 @@ def test_every_command_that_gives_data_gives_one_document(broker: RunningBroker)
                 asked.append(words)
                 with password_fd() as fd:
                     extra = ["--password-fd", str(fd)] if words == ("users", "add") else []
-                    result = await trio.to_thread.run_sync(
-                        lambda args=(*words, *arguments, *extra, "--json"): broker.ask(*args)
-                    )
+                    whole = (*words, *arguments, *extra, "--json")
+                    result = await trio.to_thread.run_sync(broker.ask, *whole)
                 assert result.exit_code == 0, (words, result.output)
                 assert json.loads(result.stdout), words
                 assert result.stderr == "", words

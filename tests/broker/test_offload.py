@@ -81,9 +81,13 @@ async def test_inline_without_delay_is_a_checkpoint_all_the_same() -> None:
 async def test_serial_means_one_at_a_time_in_order() -> None:
     offload = InlineOffload(lambda: 1.0, serial=True)
     order: list[tuple[int, float]] = []
+
+    async def call(number: int) -> None:
+        await offload.run(lambda: order.append((number, trio.current_time())))
+
     async with trio.open_nursery() as nursery:
         for i in range(3):
-            nursery.start_soon(offload.run, lambda i=i: order.append((i, trio.current_time())))
+            nursery.start_soon(call, i)
             await trio.testing.wait_all_tasks_blocked()
     assert order == [(0, 1.0), (1, 3.0), (2, 5.0)]
 

@@ -34,7 +34,7 @@ class CutStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = await self.inner.receive_some(max_bytes)
+        data = bytes(await self.inner.receive_some(max_bytes))
         part = data[: self.down]
         self.down -= len(part)
         if len(part) < len(data):

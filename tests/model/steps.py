@@ -55,7 +55,7 @@ def begin_step(world: "World", step: p.Step) -> None:
         case p.JumpClock(by_s=by_s):
             world.skew_ms += by_s * 1_000
         case p.Trim() | p.Kick():
-            if world.broker is not None:
+            if world.acts is not None and world.broker is not None:
                 world.acts.start_soon(_administer, world.broker, step)
         case _ if device and device.link and device.online:
             _request(device, step)

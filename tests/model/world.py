@@ -116,7 +116,7 @@ class World:
         self.plan = plan
         self.terms = plan.terms
         self.nursery: trio.Nursery
-        self.acts: trio.Nursery
+        self.acts: trio.Nursery | None = None
         """What an admin does; it ends with the broker."""
         self.random = Random(plan.seed)  # noqa: S311  # for delays and ids
         # Of its own, so that two stores that draw alike are told the same things at the same times.
@@ -185,11 +185,15 @@ class World:
             Broker(
                 self.config, store=store, listeners=[self.listener], surroundings=around, admin_socket=False
             ) as self.broker,
-            trio.open_nursery() as self.acts,
+            trio.open_nursery() as acts,
         ):
+            self.acts = acts
             self.up.set()
-            await self.drain.wait()
-            self.acts.cancel_scope.cancel()
+            try:
+                await self.drain.wait()
+            finally:
+                self.acts = None
+            acts.cancel_scope.cancel()
 
     def _now_ms(self) -> int:
         return EPOCH_MS + int(trio.current_time() * 1_000) + self.skew_ms

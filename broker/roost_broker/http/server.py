@@ -146,7 +146,7 @@ class _Exchange:
             event = self._connection.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self._connection.receive_data(await self._stream.receive_some(READ_BYTES))
+            self._connection.receive_data(bytes(await self._stream.receive_some(READ_BYTES)))
 
     async def _write(self, response: Response, *, close: bool) -> None:
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):

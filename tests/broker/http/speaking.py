@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 class Peer:
     """A client that sends bytes as they are, and reads responses one by one."""
 
-    def __init__(self, stream: trio.StapledStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._rest = b""
 
