@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+UNREADABLE_RETRY_S = 30
+"""When a device may come back whose inbox could not be read: time for somebody to look at the disk."""
+
 
 class LiveInbox:
     """The head of an inbox and its tail in memory: the frames of the numbers `first` to `head`."""
@@ -170,14 +173,19 @@ class Delivery:
             # Nothing is lost: the device comes back with its number, when the store can perhaps be read again.
             _log.error("%s/%s: catch-up: %s", session.user_name, session.device_id, error)
             text = "the store cannot be read"
-            session.disconnect(Disconnect(reason=Reason.UNSPECIFIED_ERROR, text=text, reconnect=True))
+            session.disconnect(
+                Disconnect(
+                    reason=Reason.UNSPECIFIED_ERROR, text=text, reconnect=True, reconnect_after_s=UNREADABLE_RETRY_S
+                )
+            )
         finally:
             session.catching_up = False
         if not session.closed and session.position < inbox.head:
             self.pump(session)
 
     async def _read_on(self, session: "Session") -> None:
-        """Read the next page and send what it has. Raises ReadFailed."""
+        """Read the next page and send what it has. Raises ReadFailed, also for an inbox with a hole."""
+        position = session.position
         page = await self._readers.run(
             self._store.read_inbox,
             session.user,
@@ -188,6 +196,8 @@ class Delivery:
         if not session.closed:
             self._take_page(session, page)
             session.flush()
+        if session.position == position and self._is_behind(session):
+            raise ReadFailed(f"the store is damaged: number {position + 1} is neither there nor below the floor")
 
     def _is_behind(self, session: "Session") -> bool:
         position, inbox = session.position, session.inbox

@@ -26,6 +26,9 @@ class Device:
         self.incarnation: str | None = None
         self.epoch: int | None = None
         self.may_return = False
+        self.wish_stands_until_s = 0.0
+        """A person logged in, and the connection ended before the answer came: the broker may still do it, and take
+        the session from whoever has it by then. What the device does by itself meanwhile is for that person, too."""
         self.token: str | None = None
         self.n = 0
         self.unsettled: dict[int, Body] = {}

@@ -25,6 +25,9 @@ OVER = frozenset({Reason.SESSION_TAKEN_OVER, Reason.ADMINISTRATIVE_ACTION, Reaso
 TRY_AGAIN = frozenset({Reason.QUOTA_EXCEEDED, Reason.SERVER_BUSY, Reason.SERVER_SHUTTING_DOWN, *OVER})
 """Answers to a publish that leave it unsettled."""
 
+LOG_IN_UNDER_WAY_S = 10.0
+"""How long a broker may take over a CONNECT (`login_timeout_s`)."""
+
 
 class Link:
     """One connection of a device."""
@@ -34,6 +37,8 @@ class Link:
         self.around = device.around
         self.ask = ask
         self.resume = resume
+        self.by_itself = resume
+        """As the history has it: not while an earlier wish of a person may still come true; see `Device`."""
         self.logged_in = False
         self.vanished = False
         self.acknowledged = 0
@@ -46,6 +51,7 @@ class Link:
         self._outgoing: list[bytes] = []
         self._to_send = trio.Event()
         self._ended = False
+        self._unanswered = False
         self._reading = trio.CancelScope()
         self._requests = 0
 
@@ -74,6 +80,9 @@ class Link:
         self._ended = True
         self._reading.cancel()
         self._to_send.set()
+        if self._unanswered and not self.resume:
+            self.device.wish_stands_until_s = trio.current_time() + LOG_IN_UNDER_WAY_S
+        self._unanswered = False
         if self.device.link is self:
             self.device.link = None
             if self.logged_in:
@@ -141,7 +150,9 @@ class Link:
     def _connect(self) -> None:
         device, ask = self.device, self.ask
         token = device.token if self.around.tokens else None
-        self.around.record.record(LoginAsked(device.name, self.resume))
+        self.by_itself = self.resume and trio.current_time() >= device.wish_stands_until_s
+        self.around.record.record(LoginAsked(device.name, self.by_itself))
+        self._unanswered = True
         self.say(
             Connect(
                 user=device.user,
@@ -224,6 +235,7 @@ class Link:
 
     def _answered(self, connack: Connack) -> None:
         device = self.device
+        self._unanswered = False
         if connack.reason != Reason.SUCCESS:
             if connack.reason in OVER:
                 device.end_with(connack.reason, connack.origin.by if connack.origin else None)
@@ -242,7 +254,7 @@ class Link:
                 connack.position,
                 connack.head,
                 connack.incarnation or "",
-                self.resume,
+                self.by_itself,
                 asked,
             )
         )

@@ -268,11 +268,13 @@ class World:
     async def _wait_for(self, device: Device, what: str, done: Callable[[Device], bool]) -> None:
         """Keep the device logged in, and what is unsettled on its way, until it is `done`."""
         again_at = trio.current_time() + 1
+        log_in_at = 0.0
         with trio.move_on_after(PATIENCE_S) as scope:
             while not (device.online and done(device)) and not self.over:
-                if device.link is None:
+                if device.link is None and trio.current_time() >= log_in_at:
                     device.log_in(p.LogIn(device=device.name))
-                elif trio.current_time() >= again_at:
+                    log_in_at = trio.current_time() + 1  # a broker that keeps ending it is not asked at once
+                elif device.link is not None and trio.current_time() >= again_at:
                     device.retransmit()
                     again_at += 5
                 await trio.sleep(LOOK_S)
