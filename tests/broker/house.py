@@ -22,6 +22,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import argon2
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from roost_broker.app import Broker
@@ -69,6 +70,8 @@ class FaultyStore:
         """What the next reads of an inbox raise."""
         self.batches: list[tuple[Operation, ...]] = []
         """What was committed."""
+        self.holes: set[int] = set()
+        """Numbers that no read finds, as in a damaged store."""
         self.reads = 0
         """Reads of an inbox."""
         self.closed = False
@@ -88,7 +91,8 @@ class FaultyStore:
         self.reads += 1
         if self.read_faults:
             raise self.read_faults.popleft()
-        return self._inner.read_inbox(user, after, entries_max, bytes_max)
+        page = self._inner.read_inbox(user, after, entries_max, bytes_max)
+        return replace(page, entries=tuple(entry for entry in page.entries if entry.seq not in self.holes))
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -197,6 +197,20 @@ async def test_a_store_that_cannot_be_read_costs_the_connection_and_no_message(h
     assert await again.seqs() == list(range(1, 21))
 
 
+@in_house(limits={"tail_entries_max": 2})
+async def test_a_hole_in_the_store_is_neither_skipped_nor_waited_for(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = await house.log_in("alice")
+    await house.fill(alice, "user/bob", 20)
+    house.store.holes.add(5)
+    bob = await house.log_in("bob")
+    assert [(await bob.expect(Deliver)).seq for _ in range(4)] == [1, 2, 3, 4]
+    assert (await bob.expect(Disconnect)).reconnect
+    assert "number 5 is neither there nor below the floor" in caplog.text
+    await alice.expect_alive()
+
+
 # --- gaps ---------------------------------------------------------------------------------------------------------
 
 
