@@ -69,9 +69,9 @@ class Outcome(NamedTuple):
             raise AssertionError("\n".join(["", *self.faults, "", *events]))
 
 
-def play(plan: p.Plan, open_store: OpenStore | None = None) -> Outcome:
+def play(plan: p.Plan, open_store: OpenStore | None = None, patience_s: float = PATIENCE_S) -> Outcome:
     """Play the plan on a store (by default one in memory), and judge. The same plan gives the same outcome."""
-    world = World(plan, open_store or in_memory())
+    world = World(plan, open_store or in_memory(), patience_s)
     with _errors_logged(world.complaints):
         run_seeded(plan.seed, world.run)
     history = world.record.history()
@@ -112,8 +112,9 @@ def _errors_logged(complaints: list[str]) -> Iterator[None]:
 class World:
     """One run under way."""
 
-    def __init__(self, plan: p.Plan, open_store: OpenStore) -> None:
+    def __init__(self, plan: p.Plan, open_store: OpenStore, patience_s: float) -> None:
         self.plan = plan
+        self.patience_s = patience_s
         self.terms = plan.terms
         self.nursery: trio.Nursery
         self.acts: trio.Nursery | None = None
@@ -269,7 +270,7 @@ class World:
         """Keep the device logged in, and what is unsettled on its way, until it is `done`."""
         again_at = trio.current_time() + 1
         log_in_at = 0.0
-        with trio.move_on_after(PATIENCE_S) as scope:
+        with trio.move_on_after(self.patience_s) as scope:
             while not (device.online and done(device)) and not self.over:
                 if device.link is None and trio.current_time() >= log_in_at:
                     device.log_in(p.LogIn(device=device.name))
@@ -279,7 +280,7 @@ class World:
                     again_at += 5
                 await trio.sleep(LOOK_S)
         if scope.cancelled_caught:
-            self.complaints.append(f"waited {PATIENCE_S:g} s in vain for {what}")
+            self.complaints.append(f"waited {self.patience_s:g} s in vain for {what}")
 
 
 def _config(terms: p.Terms) -> Config:
