@@ -579,6 +579,21 @@ def test_of_two_log_ins_at_once_either_may_be_the_first() -> None:
     assert judged([*enrolled, asked[0], second, asked[1], first, told]) == {"G6"}
 
 
+@pytest.mark.parametrize(("head", "broken"), [(1, set()), (0, {"G6"})])
+def test_what_was_sent_before_a_takeover_is_stored_before_it(head: int, broken: set[str]) -> None:
+    events: list[AnyEvent] = [
+        *(Enrolled(f"alice/{name}", "alice", "pc") for name in ("pc", "pc-2")),
+        LoginAsked("alice/pc", False),
+        Connected("alice/pc", 1, 0, 0, "first", False, 0),
+        Sent("alice/pc", 1, "user/alice", "note"),
+        LoginAsked("alice/pc-2", False),
+        Connected("alice/pc-2", 2, 0, head, "first", False, 0),
+        Acknowledged("alice/pc", 1, "success", 1, X[1]),
+        Kicked("alice/pc", "alice/pc-2", TAKEN_OVER),
+    ]
+    assert judged(events) == broken
+
+
 @pytest.mark.parametrize(("restored", "broken"), [(True, set()), (False, {"G1", "G2", "G3", "G4", "G5"})])
 def test_a_store_put_back_to_a_backup_may_have_lost_what_came_after_it(restored: bool, broken: set[str]) -> None:
     phone = "alice/phone"

@@ -18,7 +18,6 @@ from model import plan as p
 from model.around import PASSWORD, Around
 from model.determinism import run_seeded
 from model.device import Device
-from model.fence import stored_after_the_fence
 from model.steps import begin_step
 from model.watched_store import WatchedStore
 from roost.oracle import BrokerRestarted, CaughtUp, Enrolled, History, Recorder, Verdict, judge
@@ -75,8 +74,7 @@ def play(plan: p.Plan, open_store: OpenStore | None = None, patience_s: float = 
     with _errors_logged(world.complaints):
         run_seeded(plan.seed, world.run)
     history = world.record.history()
-    complaints = (*stored_after_the_fence(history), *world.complaints)
-    return Outcome(judge(history), complaints, history)
+    return Outcome(judge(history), tuple(world.complaints), history)
 
 
 def in_memory() -> OpenStore:

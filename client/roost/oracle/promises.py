@@ -411,6 +411,7 @@ def one_session(facts: Facts) -> Iterator[Violation]:
             yield from _ended(connection)
     for message in facts.messages.values():
         yield from _nothing_after_the_fence(message)
+        yield from _nothing_above_the_fence(facts, message)
     for index, event in facts.kicks:
         yield from _right_one_kicked(facts, index, event)
 
@@ -453,12 +454,7 @@ def _ended(connection: Connection) -> Iterator[Violation]:
 
 def _nothing_after_the_fence(message: Message) -> Iterator[Violation]:
     """What was sent only after the fence is not stored; what was first sent after it is not delivered there."""
-    sent = [
-        (index, connection)
-        for publish in message.sources
-        for index, _, connection in publish.sent
-        if index < message.seen_at
-    ]
+    sent = _sent_for(message)
     if sent and all(connection and connection.fenced(index) for index, connection in sent):
         device = message.sources[0].device
         text = f"{message} was stored, though another device had taken over from {device} before it was sent"
@@ -467,6 +463,35 @@ def _nothing_after_the_fence(message: Message) -> Iterator[Violation]:
         if message.sources and connection.fenced(message.sent_at):
             name = connection.device.name
             yield Violation("G6", f"{name} got {message}, sent after another device took over", index, name)
+
+
+def _nothing_above_the_fence(facts: Facts, message: Message) -> Iterator[Violation]:
+    """What a session had sent before the fence may be stored, but not after it, to the number.
+
+    CONNACK says how far the inbox had come at the very log-in that fenced the earlier session.
+    """
+    known = [connection for _, connection in _sent_for(message) if connection is not None]
+    if len(known) < len(_sent_for(message)) or len({connection.device.name for connection in known}) != 1:
+        return  # it may be another session, or another device's publish, that was stored
+    newest = max(known, key=lambda connection: connection.opened.epoch)
+    device = newest.device
+    place = min(newest.inbox.places.get(message.id, ()), default=0)
+    for rival in rivals(newest, facts.terminals[device.user, device.terminal]):
+        later = rival.inbox is newest.inbox and rival.opened.epoch > newest.opened.epoch
+        if later and place > rival.opened.head:
+            text = f"{message} was stored as {place}, after {rival.device.name} had logged in at {rival.opened.head}"
+            yield Violation("G6", text, message.seen_at, device.name)
+            return
+
+
+def _sent_for(message: Message) -> list[tuple[int, Connection | None]]:
+    """The transmissions that may have brought it, each with the connection it went out on."""
+    return [
+        (index, connection)
+        for publish in message.sources
+        for index, _, connection in publish.sent
+        if index < message.seen_at
+    ]
 
 
 def _right_one_kicked(facts: Facts, index: int, event: Kicked) -> Iterator[Violation]:
