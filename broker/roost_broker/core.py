@@ -71,7 +71,6 @@ class Core:
         self.limits = limits
         self.store = store
         self.now_ms = around.now_ms
-        self.random = around.random
         self.nursery = nursery
         self.readers = around.offload(limits.readers_max)
         self.accounts = Accounts(config.passwords, around.offload(limits.password_checks_max), limits, around.random)

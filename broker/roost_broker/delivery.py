@@ -89,7 +89,6 @@ class Delivery:
         self._nursery = nursery
         self._inboxes: dict[int, LiveInbox] = {}
         self._touched: list[Session] = []
-        self.delivered = 0
         self.gaps = 0
 
     def join(self, session: "Session", head: int) -> LiveInbox:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from roost_broker.session import Session
 
 RETRY_AFTER_S = 5
-"""When to ask again after "busy" or "no room"."""
+"""When to ask, or publish, again after "busy" or "no room": retention frees space in slices meanwhile."""
 
 BASE64_GROWTH = 4 / 3
 """A page may be said in JSON, where bytes are a third longer (RFC 4648, section 4)."""

@@ -28,7 +28,6 @@ class Server:
         self._from: Counter[str] = Counter()
         self._turned_away = 0
         self._gone = trio.lowlevel.ParkingLot()
-        self.refused: Counter[Reason] = Counter()
 
     @property
     def connections(self) -> int:
@@ -92,7 +91,6 @@ class Server:
 
     async def _turn_away(self, link: Link, text: str) -> None:
         """Say that there is no place. It takes none while it lingers, or an address could take those of others."""
-        self.refused[Reason.SERVER_BUSY] += 1
         self._turned_away += 1
         _log.warning("%s turned away: %s", link.transport.address, text)
         try:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-RETRY_AFTER_S = 5
-"""When a publish that failed for want of space may be tried again: retention frees space in slices meanwhile."""
-
 CHUNK_ENTRIES = 32
 """Delivered entries are counted off the window in chunks of at most so many: the grain of cumulative ACKs."""
 
@@ -184,14 +181,14 @@ class Session:
 
     def _puback(self, n: int, result: Settlement) -> Puback:
         if isinstance(result, CommitRefused):
-            return Puback(n=n, reason=result.reason, text="the store has no room", retry_after_s=RETRY_AFTER_S)
+            return Puback(n=n, reason=result.reason, text="the store has no room", retry_after_s=requests.RETRY_AFTER_S)
         if not isinstance(result, Published):
             raise AssertionError(f"not the outcome of a publish: {result!r}")
         reason = result.reason
         if reason is Reason.SUCCESS:
             return Puback(n=n, seq=result.seq, id=result.id, time=result.time, retransmission=result.retransmission)
         text = f"a body has at most {self._body_bytes_max} bytes" if reason is Reason.PACKET_TOO_LARGE else ""
-        retry = RETRY_AFTER_S if reason is Reason.QUOTA_EXCEEDED else None
+        retry = requests.RETRY_AFTER_S if reason is Reason.QUOTA_EXCEEDED else None
         return Puback(n=n, reason=reason, text=text, retry_after_s=retry, retransmission=result.retransmission)
 
     # --- delivery: the window ---

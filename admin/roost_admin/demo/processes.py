@@ -141,6 +141,6 @@ def _free_port() -> int:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                continue
+                continue  # taken: another one is tried
             return port
     raise DemoFailed(f"no free port found in {PORT_TRIES} tries")
