@@ -1,5 +1,6 @@
 """`roost serve`: a broker in this process."""
 
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,9 @@ PRIVATE = 0o077
 
 SIGNALLED = 128
 """A shell's exit status for a process that a signal ended is this and the signal's number."""
+
+COLLECT_AFTER = 50_000
+"""Containers that are new before the cyclic garbage collector looks at them: some MB, and more than one batch makes."""
 
 
 @click.command("serve")
@@ -99,6 +103,7 @@ def _run(broker: "Broker", ready_fd: int | None) -> int:
     from roost_broker.store import OutcomeUnknown, StoreUnusable
 
     start_logging(broker.config.log_level)
+    _collect_seldom()
     try:
         return trio.run(_serve, broker, ready_fd)
     except BaseExceptionGroup as group:
@@ -111,6 +116,18 @@ def _run(broker: "Broker", ready_fd: int | None) -> int:
             case OutcomeUnknown():
                 raise Failure(f"stopped, for the store cannot say what is durable: {error}", EX_IOERR) from error
         raise
+
+
+def _collect_seldom() -> None:
+    """Let the cyclic garbage collector look seldom, and never at what was there before the first connection.
+
+    A message makes some twenty containers that die with its batch and are in no cycle, which sets the collector off
+    every thirty messages as Python has it (measured: 8 % of the time of a busy broker). What is in a cycle (a
+    connection that has ended) is found a little later: at the most COLLECT_AFTER objects wait.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 async def _serve(broker: "Broker", ready_fd: int | None) -> int:

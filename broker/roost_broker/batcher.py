@@ -62,6 +62,8 @@ class Batcher:
         self._store = store
         self._writer = writer
         self._limits = limits
+        self._operations_max = limits.queue_operations_max
+        self._bytes_max = limits.queue_bytes_max
         self._now_ms = now_ms
         self._riders = riders
         self._rider_settled = rider_settled
@@ -78,9 +80,7 @@ class Batcher:
     @property
     def full(self) -> bool:
         """Whether the queue is at its bound: nobody should read more that ends up in it."""
-        return (
-            len(self._queue) >= self._limits.queue_operations_max or self._queued_bytes >= self._limits.queue_bytes_max
-        )
+        return len(self._queue) >= self._operations_max or self._queued_bytes >= self._bytes_max
 
     async def wait_room(self) -> None:
         """Wait until the queue is not full. Safe to cancel."""
@@ -152,9 +152,7 @@ class Batcher:
                 for queued in batch:
                     queued.settle(queued.operation, outcome)
             else:
-                for queued, result in zip(batch, outcome, strict=True):
-                    queued.settle(queued.operation, result)
-            self._learn_weights(batch, outcome)
+                self._settle(batch, outcome)
             self._after_batch()
             self.batches += 1
             self._under_way -= 1
@@ -181,15 +179,15 @@ class Batcher:
         riders = [_Queued(rider, self._rider_settled, 0, 1) for rider in self._riders()]
         return riders + batch
 
-    def _learn_weights(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
-        """Remember how many inboxes a group's message went to: the best guess for its next one."""
-        if isinstance(outcome, CommitRefused):
-            return
+    def _settle(self, batch: list[_Queued], outcome: list[OperationResult]) -> None:
         for queued, result in zip(batch, outcome, strict=True):
+            operation = queued.operation
+            queued.settle(operation, result)
             if type(result) is Published and len(result.entries) > DIRECT_ENTRIES:
-                self._learn_weight(queued.operation, len(result.entries))
+                self._learn_weight(operation, len(result.entries))
 
     def _learn_weight(self, operation: Operation, entries: int) -> None:
+        """Remember how many inboxes a group's message went to: the best guess for its next one."""
         if isinstance(operation, PublishMessage):
             if len(self._weights) >= WEIGHTS_MAX:
                 self._weights.clear()

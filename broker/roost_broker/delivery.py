@@ -1,10 +1,11 @@
 """Delivery: pumping sessions along their inboxes.
 
 The inbox is the queue; a session is a cursor over it. A live inbox (one whose user has a session) keeps its newest
-entries in memory as the frames they go out in, encoded once for all devices. A session whose position is just before
-a new entry gets it at once. One that is further behind is pumped: out of that tail if the tail reaches back far
-enough, else by a task that reads pages from the store, until it meets the tail. That is all there is to catch-up,
-live push, and the slow device; there is no seam between them.
+entries in memory as the frames they go out in, encoded once for all devices. What a batch has added to an inbox is
+joined into a few pieces, and a session whose position is just before them gets these very pieces: a delivery costs
+an append to a list. A session that is further behind is pumped: out of that tail if the tail reaches back far enough,
+else by a task that reads pages from the store, until it meets the tail. That is all there is to catch-up, live push,
+and the slow device; there is no seam between them.
 
 **Invariant:** a session is sent position + 1 next, or a GAP from there, and nothing else.
 **Invariant:** a pump rests only after comparing the position with the head, or for want of room in the window or
@@ -15,7 +16,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -23,7 +24,7 @@ from roost_broker.offload import Offload
 from roost_broker.store import ReadFailed, Store
 from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage
 from roost_protocol import codec
-from roost_protocol.frames import Disconnect, Entry, Gap
+from roost_protocol.frames import Disconnect, Gap
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -36,10 +37,23 @@ UNREADABLE_RETRY_S = 30
 """When a device may come back whose inbox could not be read: time for somebody to look at the disk."""
 
 
+PIECE_ENTRIES = 32
+"""Entries that are joined into one piece at most: a device's window is counted off in pieces, so this is the grain of
+cumulative ACKs, an eighth of the default window."""
+
+
+class Piece(NamedTuple):
+    """Consecutive frames in one: the last number, how many they are, and their bytes."""
+
+    last: int
+    entries: int
+    data: bytes
+
+
 class LiveInbox:
     """The head of an inbox and its tail in memory: the frames of the numbers `first` to `head`."""
 
-    __slots__ = ("_limits", "_tail", "_tail_bytes", "first", "head", "sessions", "user")
+    __slots__ = ("_fresh", "_limits", "_tail", "_tail_bytes", "first", "head", "sessions", "user")
 
     def __init__(self, user: int, head: int, limits: Limits) -> None:
         self.user = user
@@ -48,18 +62,30 @@ class LiveInbox:
         self.sessions: list[Session] = []
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
+        self._fresh: list[bytes] = []
         self._limits = limits
 
-    def append(self, seq: int, frame: bytes) -> None:
-        """The entry `seq` is in the store: keep its frame. Numbers come in order, each once."""
+    def append(self, seq: int, frame: bytes) -> bool:
+        """The entry `seq` is in the store: keep its frame. Numbers come in order, each once.
+
+        Whether it is the first since `take_fresh`.
+        """
         if seq != self.head + 1:
             raise AssertionError(f"inbox of user {self.user}: {seq} follows {self.head}")
         self.head = seq
         self._tail.append(frame)
         self._tail_bytes += len(frame)
+        fresh = self._fresh
+        fresh.append(frame)
+        return len(fresh) == 1
+
+    def take_fresh(self) -> list[bytes]:
+        """The frames that were appended since this was called last; the tail is brought back within its bounds."""
+        fresh, self._fresh = self._fresh, []
         limits = self._limits
         while self._tail_bytes > limits.tail_bytes_max or len(self._tail) > limits.tail_entries_max:
             self._drop_first()
+        return fresh
 
     def trimmed(self, floor: int) -> None:
         """Entries below `floor` are gone from the store: nobody gets them any more."""
@@ -89,6 +115,7 @@ class Delivery:
         self._nursery = nursery
         self._inboxes: dict[int, LiveInbox] = {}
         self._touched: list[Session] = []
+        self._fresh: list[LiveInbox] = []
         self.gaps = 0
 
     def join(self, session: "Session", head: int) -> LiveInbox:
@@ -107,17 +134,21 @@ class Delivery:
             del self._inboxes[session.user]
 
     def stored(self, by: "Session", operation: PublishMessage, published: Published) -> None:
-        """A message is durable in every inbox: offer it to every session of every participant."""
+        """A message is durable in every inbox: it goes to every session of every participant, with `flush`."""
         encoded = published.encoded
         (sender, seq), *others = published.entries
         inbox = self._inboxes.get(sender)
         if inbox is not None:
-            frame = codec.encode_deliver(seq, "own", by.device_id, operation.n, encoded)
-            self._offer(inbox, seq, frame, by, _echo(by, seq, operation, published))
+            is_text = operation.text is not None
+            own, echo = codec.encode_own(seq, by.device_id, operation.n, encoded, operation.body_bytes, is_text=is_text)
+            if not by.closed:
+                by.echoes.append((seq, echo))
+            if inbox.append(seq, own):
+                self._fresh.append(inbox)
         for user, user_seq in others:
             inbox = self._inboxes.get(user)
-            if inbox is not None:
-                self._offer(inbox, user_seq, codec.encode_deliver(user_seq, "message", None, None, encoded))
+            if inbox is not None and inbox.append(user_seq, codec.encode_message(user_seq, encoded)):
+                self._fresh.append(inbox)
 
     def trimmed(self, floors: tuple[Floor, ...]) -> None:
         """Retention moved these floors."""
@@ -131,7 +162,10 @@ class Delivery:
         self._touched.append(session)
 
     def flush(self) -> None:
-        """Put on the wire what this batch has queued: one write for each connection."""
+        """Offer what this batch has added, and put on the wire what it has queued: one write for each connection."""
+        fresh, self._fresh = self._fresh, []
+        for inbox in fresh:
+            self._offer_fresh(inbox)
         touched, self._touched = self._touched, []
         for session in touched:
             session.flush()
@@ -147,15 +181,23 @@ class Delivery:
                 break
         session.flush()
 
-    def _offer(self, inbox: LiveInbox, seq: int, frame: bytes, by: "Session | None" = None, echo: bytes = b"") -> None:
-        """A new entry for the sessions just before it; `by`, which published it, gets `echo` instead."""
-        inbox.append(seq, frame)
-        before = seq - 1
+    def _offer_fresh(self, inbox: LiveInbox) -> None:
+        """What was added to an inbox, for its sessions: in one go for each that has room and is up with it."""
+        frames = inbox.take_fresh()
+        before = inbox.head - len(frames)
+        pieces = _pieces(before, frames)
         for session in inbox.sessions:
+            own_pieces = pieces
+            if session.echoes:
+                own_pieces = _pieces(before, _with_echoes(before, frames, session.take_echoes()))
             if session.position == before:
-                idle = not session.link.outgoing
-                if session.offer(seq, echo if session is by else frame) and idle:
+                if not session.link.outgoing:
                     self._touched.append(session)
+                for piece in own_pieces:
+                    if not session.offer(piece.last, piece.data, piece.entries):
+                        break
+            if session.position < inbox.head and session.may_deliver():
+                self.pump(session)
 
     def _start_catch_up(self, session: "Session") -> None:
         if not session.catching_up:
@@ -228,13 +270,21 @@ def _offer_all(session: "Session", inbox: LiveInbox) -> bool:
     return True
 
 
-def _echo(session: "Session", seq: int, operation: PublishMessage, published: Published) -> bytes:
-    """The publisher's own message as its very connection gets it: without the body, which it has."""
-    entry = Entry(
-        id=published.id or "",
-        sender=operation.sender_name,
-        to=operation.to,
-        time=published.time or 0,
-        content_type=operation.content_type,
-    )
-    return codec.encode_deliver(seq, "own", session.device_id, operation.n, codec.encode_entry(entry))
+def _pieces(before: int, frames: list[bytes]) -> list[Piece]:
+    """The frames of the numbers after `before`, joined."""
+    if len(frames) == 1:
+        return [Piece(before + 1, 1, frames[0])]
+    cut = (frames[at : at + PIECE_ENTRIES] for at in range(0, len(frames), PIECE_ENTRIES))
+    pieces: list[Piece] = []
+    for some in cut:
+        before += len(some)
+        pieces.append(Piece(before, len(some), b"".join(some)))
+    return pieces
+
+
+def _with_echoes(before: int, frames: list[bytes], echoes: list[tuple[int, bytes]]) -> list[bytes]:
+    """The frames as the connection gets them that published some of them: those without their bodies."""
+    own = frames.copy()
+    for seq, echo in echoes:
+        own[seq - before - 1] = echo
+    return own

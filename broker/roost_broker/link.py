@@ -30,7 +30,7 @@ class Link:
         """Since when this side waits for the peer to say something; None while it is busy with what was said."""
         self._limits = limits
         self.outgoing: list[bytes] = []
-        """Frames that wait for `flush`; a session appends its DELIVERs itself."""
+        """Frames that wait for `flush`; a session appends its PUBACKs and DELIVERs itself."""
         self._ended = False
 
     @property

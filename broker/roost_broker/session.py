@@ -9,29 +9,29 @@ alone is larger than that.
 **Invariant:** once `closed`, a session is in no inbox and in no directory, and publishes nothing more.
 """
 
-import hashlib
 import logging
 from collections import deque
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from roost_broker import requests
 from roost_broker.batcher import Settlement
+from roost_broker.delivery import PIECE_ENTRIES
 from roost_broker.link import Link
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import LoggedIn, Operation, Published, PublishMessage
+from roost_protocol import codec
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import Ack, Connect, Disconnect, Frame, Gap, Origin, Puback, Publish
 from roost_protocol.reasons import Reason
+from roost_protocol.states import State
 
 if TYPE_CHECKING:
     from roost_broker.core import Core
 
 _log = logging.getLogger(__name__)
-
-CHUNK_ENTRIES = 32
-"""Delivered entries are counted off the window in chunks of at most so many: the grain of cumulative ACKs."""
 
 
 class _Chunk(NamedTuple):
@@ -73,13 +73,18 @@ class Session:
         self._publish_max = limits.publish_max
         # Both counts only rise; what is in the window is the difference.
         self._sent_entries = self._sent_bytes = 0
+        self._chunked_entries = 0
         self._freed_entries = self._freed_bytes = 0
         self._window_full = False  # the next entry did not fit: nothing is read for it until some are acknowledged
         self._window: deque[_Chunk] = deque()
+        self._connection = link.connection
         self._outlet = link.outlet
         self._outgoing = link.outgoing
         self._write_buffer_bytes_max = limits.write_buffer_bytes_max
         self.unsettled = 0
+        self.echoes: list[tuple[int, bytes]] = []
+        """Numbers of this batch's messages that came over this very connection, and their DELIVERs without body."""
+        self._waits_turn = False
         self._settled = trio.lowlevel.ParkingLot()
         self._has_room = trio.lowlevel.ParkingLot()
         link.outlet.room = self.outlet_has_room
@@ -89,6 +94,7 @@ class Session:
 
     async def run(self) -> None:
         """Read and answer until the connection ends. Raises ConnectionLost."""
+        core, batcher, publish_max = self.core, self.core.batcher, self._publish_max
         while True:
             events = await self.link.read()
             if not events:
@@ -98,7 +104,8 @@ class Session:
                     self.violated(event)
                     return
                 if type(event) is Publish:
-                    await self._wait_turn()
+                    if self.unsettled >= publish_max or core.draining or batcher.full:
+                        await self._wait_turn()
                     self._publish(event)
                 elif type(event) is Ack:
                     self._acknowledge(event.seq)
@@ -124,12 +131,11 @@ class Session:
 
         While the broker drains, none may: the device is told so in a moment, and publishes again elsewhere.
         """
-        while self.core.draining:
+        while self.core.draining or self.unsettled >= self._publish_max:
             self.flush()
+            self._waits_turn = True
             await self._settled.park()
-        while self.unsettled >= self._publish_max:
-            self.flush()
-            await self._settled.park()
+        self._waits_turn = False
         if self.core.batcher.full:
             self.flush()
             await self.core.batcher.wait_room()
@@ -143,9 +149,8 @@ class Session:
     def _publish(self, frame: Publish) -> None:
         text, data = frame.text, frame.data
         body = text.encode() if text is not None else (data or b"")
-        digest = hashlib.blake2b(
-            b"%d\0%b\0%b\0%b" % (text is None, frame.to.encode(), frame.content_type.encode(), body), digest_size=16
-        ).digest()
+        what = (b"0" if text is None else b"1", frame.to.encode(), frame.content_type.encode(), body)
+        digest = blake2b(b"\0".join(what), digest_size=16).digest()
         too_large = len(body) > self._body_bytes_max
         operation = PublishMessage(
             sender=self.user,
@@ -158,6 +163,7 @@ class Session:
             content_type=frame.content_type,
             text=text,
             data=data,
+            body_bytes=len(body),
             digest=digest,
             refused=Reason.PACKET_TOO_LARGE if too_large else None,
         )
@@ -167,15 +173,17 @@ class Session:
     def _published(self, operation: Operation, result: Settlement) -> None:
         """The batch is committed: answer, and offer the message to every session of every participant."""
         self.unsettled -= 1
-        if self._settled:
+        if self._waits_turn:
             self._settled.unpark()
-        if not isinstance(operation, PublishMessage):
+        if type(operation) is not PublishMessage:
             raise AssertionError(f"settled as a publish: {operation!r}")
         if not self.closed:
-            if not self._outgoing:
+            outgoing = self._outgoing
+            if not outgoing:
                 self.core.delivery.touch(self)
-            self.link.say(self._puback(operation.n, result))
-        if isinstance(result, Published) and result.entries:
+            if self._connection.state is State.LIVE:  # else the peer's end has been read, and is acted upon in a moment
+                outgoing.append(codec.encode(self._puback(operation.n, result)))
+        if type(result) is Published and result.entries:
             self.core.published += 1
             self.core.delivery.stored(self, operation, result)
 
@@ -202,26 +210,33 @@ class Session:
         """Whether there may be room for a further entry: the session is live, neither window nor outlet are full."""
         return not self.closed and not self._window_full and not self._outlet.full and self.room_entries > 0
 
-    def offer(self, seq: int, frame: bytes) -> bool:
-        """Queue the frame of the next entry, `seq`, if window and outlet have room for it; whether they had.
+    def offer(self, seq: int, frames: bytes, entries: int = 1) -> bool:
+        """Queue the frames of the next `entries` entries, up to `seq`, if there is room for all; whether there was.
 
-        A window that is empty has room for any entry. Called for every delivery there is: plain and fast.
+        A window that is empty has room for any single entry. Called for every piece there is: plain and fast.
         """
-        sent = self._sent_entries
-        entries = sent - self._freed_entries
-        sent_bytes = self._sent_bytes + len(frame)
-        if entries and (entries >= self.receive_max or sent_bytes - self._freed_bytes > self.receive_bytes_max):
-            self._window_full = True
-            return False
+        sent = self._sent_entries + entries
+        sent_bytes = self._sent_bytes + len(frames)
+        if sent - self._freed_entries > self.receive_max or sent_bytes - self._freed_bytes > self.receive_bytes_max:
+            if entries > 1:  # perhaps some of them fit
+                return False
+            if sent - self._freed_entries > 1:
+                self._window_full = True
+                return False
         if self.closed or self._outlet.pending_bytes >= self._write_buffer_bytes_max:
             return False
-        self._outgoing.append(frame)
+        self._outgoing.append(frames)
         self.position = seq
-        self._sent_entries = sent = sent + 1
+        self._sent_entries = sent
         self._sent_bytes = sent_bytes
-        if not sent % CHUNK_ENTRIES:
-            self._window.append(_Chunk(seq, sent, sent_bytes))
+        if sent - self._chunked_entries >= PIECE_ENTRIES:
+            self._close_chunk()
         return True
+
+    def take_echoes(self) -> list[tuple[int, bytes]]:
+        """What this connection has published itself since the last call: the numbers, and the frames without body."""
+        echoes, self.echoes = self.echoes, []
+        return echoes
 
     def tell_gap(self, gap: Gap) -> None:
         """Queue a GAP: the position moves to its end."""
@@ -240,7 +255,8 @@ class Session:
     def _close_chunk(self) -> None:
         """What was sent up to here can be acknowledged by itself."""
         sent = self._sent_entries
-        if sent > (self._window[-1].sent_entries if self._window else self._freed_entries):
+        if sent > self._chunked_entries:
+            self._chunked_entries = sent
             self._window.append(_Chunk(self.position, sent, self._sent_bytes))
 
     def _acknowledge(self, seq: int) -> None:

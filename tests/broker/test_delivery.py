@@ -26,8 +26,8 @@ def test_an_inbox_keeps_its_newest_frames() -> None:
     inbox = LiveInbox(user=1, head=10, limits=TAIL)
     assert not inbox.covers(10)
     assert not inbox.covers(11)
-    for seq in range(11, 17):
-        inbox.append(seq, b"%d" % seq)
+    assert [inbox.append(seq, b"%d" % seq) for seq in range(11, 17)] == [True] + [False] * 5
+    assert inbox.take_fresh() == [b"11", b"12", b"13", b"14", b"15", b"16"]
     assert (inbox.first, inbox.head) == (13, 16)
     assert not inbox.covers(12)
     assert list(inbox.frames_from(15)) == [b"15", b"16"]
@@ -55,7 +55,8 @@ def test_the_tail_is_the_newest_within_its_bounds(acts: list[tuple[str, int]]) -
     kept: list[tuple[int, int]] = []
     for act, value in acts:
         if act == "append":
-            inbox.append(inbox.head + 1, bytes(value))
+            assert inbox.append(inbox.head + 1, bytes(value))
+            assert inbox.take_fresh() == [bytes(value)]
             kept.append((inbox.head, value))
         else:
             inbox.trimmed(value)
@@ -82,6 +83,26 @@ async def test_every_device_gets_the_same_bytes(house: House) -> None:
     assert first == second
     inbox = house.session("bob").inbox
     assert b"".join(inbox.frames_from(1)) == first
+
+
+@in_house()
+async def test_one_batch_of_many_senders_is_one_stream(house: House) -> None:
+    """A batch is handed on in pieces: to the publisher without its own bodies, to a narrow window in part."""
+    alice, carol = await house.log_in("alice"), await house.log_in("carol")
+    tablet = await house.log_in("alice", "pad")
+    bob, slow = await house.log_in("bob"), await house.log_in("bob", "pc", receive_max=50)
+    for n in range(1, 41):
+        for sender in (alice, carol):
+            await sender.say(Publish(n=n, to="user/bob", text=f"{n}"))
+    said = [frame for frame in await alice.rest() if isinstance(frame, Deliver)]
+    copies = [frame for frame in await tablet.rest() if isinstance(frame, Deliver)]
+    assert [frame.seq for frame in said] == [frame.seq for frame in copies] == list(range(1, 41))
+    assert {frame.entry.text for frame in said if frame.entry} == {None}
+    assert [frame.entry.text for frame in copies if frame.entry] == [f"{n}" for n in range(1, 41)]
+    assert await bob.seqs() == list(range(1, 81))
+    assert await slow.seqs() == list(range(1, 51))
+    await slow.say(Ack(seq=50))
+    assert await slow.seqs() == list(range(51, 81))
 
 
 @in_house(limits={"tail_entries_max": 5})

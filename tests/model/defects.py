@@ -21,7 +21,7 @@ from roost_broker.store import CommitRefused, Store, memory, memory_operations
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import InboxEntry, State
-from roost_broker.store.operations import InboxPage, LogIn, Operation, OperationResult, PublishMessage
+from roost_broker.store.operations import InboxPage, LogIn, Operation, OperationResult, Published, PublishMessage
 from roost_protocol.frames import Gap, Origin
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
@@ -186,35 +186,38 @@ def gap_too_wide(patch: Patch) -> None:
 
 def no_copy_for_the_senders_other_devices(patch: Patch) -> None:
     """A message goes to the recipients, and of the sender's sessions only to the one that published it."""
-    offer = Delivery._offer
+    stored = Delivery.stored
 
-    def only_here(self: Delivery, inbox: LiveInbox, seq: int, frame: bytes, by: Any = None, echo: bytes = b"") -> None:
-        for session in inbox.sessions:
-            if by not in (None, session) and session.position == seq - 1:
+    def only_here(self: Delivery, by: Session, operation: PublishMessage, published: Published) -> None:
+        user, seq = published.entries[0]
+        inbox = self._inboxes.get(user)
+        for session in inbox.sessions if inbox else ():
+            if session is not by and session.position == seq - 1:
                 session.position = seq
-        offer(self, inbox, seq, frame, by, echo)
+        stored(self, by, operation, published)
 
-    patch.setattr(Delivery, "_offer", only_here)
+    patch.setattr(Delivery, "stored", only_here)
 
 
 def live_before_caught_up(patch: Patch) -> None:
     """A new message goes to every session at once, also to one that has not caught up."""
-    offer = Delivery._offer
+    take_fresh = LiveInbox.take_fresh
 
-    def to_everybody(self: Delivery, inbox: LiveInbox, seq: int, *args: Any) -> None:
-        for session in inbox.sessions:
-            session.position = seq - 1
-        offer(self, inbox, seq, *args)
+    def for_everybody(self: LiveInbox) -> list[bytes]:
+        fresh = take_fresh(self)
+        for session in self.sessions:
+            session.position = self.head - len(fresh)
+        return fresh
 
-    patch.setattr(Delivery, "_offer", to_everybody)
+    patch.setattr(LiveInbox, "take_fresh", for_everybody)
 
 
 def lost_when_the_window_is_full(patch: Patch) -> None:
     """What finds no room in the window counts as sent."""
     offer = Session.offer
 
-    def dropped(self: Session, seq: int, frame: bytes) -> bool:
-        if not offer(self, seq, frame):
+    def dropped(self: Session, seq: int, frames: bytes, entries: int = 1) -> bool:
+        if not offer(self, seq, frames, entries):
             self.position = seq
         return True
 

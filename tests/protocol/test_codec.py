@@ -330,6 +330,25 @@ def test_every_mixture_of_optional_keys_gives_the_same_deliver(
     assert encoded == codec.encode(f.Deliver(seq=seq, kind=kind, device=device, n=n, entry=entry))
 
 
+@given(ENTRIES.filter(lambda entry: (entry.text is None) != (entry.data is None)), seqs(), seqs())
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, text="x" * 31), 2**32, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, text="é" * 16), 2**32 - 1, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, text="x" * 255), 2**16, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, text="x" * 256), 2**16 - 1, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, content_type="a/b", data=b""), 1, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, data=bytes(0xFFFF)), 127, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, data=bytes(0x10000)), 128, 1)
+@example(f.Entry(id="0" * 16, sender="a", to="user/b", time=1, text="x" * 0x10000), 256, 1)
+def test_the_publisher_gets_its_own_without_the_body(entry: f.Entry, seq: int, n: int) -> None:
+    body = (entry.data or b"") if entry.text is None else entry.text.encode()
+    own, echo = codec.encode_own(
+        seq, "phone-1", n, codec.encode_entry(entry), len(body), is_text=entry.text is not None
+    )
+    assert own == codec.encode(f.Deliver(seq=seq, kind="own", device="phone-1", n=n, entry=entry))
+    bodiless = msgspec.structs.replace(entry, text=None, data=None)
+    assert echo == codec.encode(f.Deliver(seq=seq, kind="own", device="phone-1", n=n, entry=bodiless))
+
+
 @given(ENTRIES)
 def test_an_entry_round_trips(entry: f.Entry) -> None:
     assert codec.decode_entry(codec.encode_entry(entry)) == entry

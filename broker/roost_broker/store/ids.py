@@ -9,8 +9,10 @@ they go on from the last one), and a store that was restored from a backup does 
 messages to others, even if its clock shows the same millisecond again.
 """
 
+import struct
 from random import Random
 
+_ID = struct.Struct(">Q")
 _RANDOM_BITS = 20
 _INCARNATION_BITS = 64
 
@@ -22,7 +24,7 @@ def first_message_id(last_id: int, now_ms: int, random: Random) -> int:
 
 def message_id_text(message_id: int) -> str:
     """A message id as it stands on the wire: 16 hexadecimal digits."""
-    return f"{message_id:016x}"
+    return _ID.pack(message_id).hex()
 
 
 def message_time_ms(message_id: int) -> int:

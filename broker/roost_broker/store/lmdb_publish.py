@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _NOTHING = b""
 _SUCCESS = Reason.SUCCESS
+_SUCCESS_CODE = int(_SUCCESS)  # packed at half the cost
 _pack_number = NUMBER.pack
 _pack_pair = PAIR.pack
 _pack_scroll = SCROLL.pack
@@ -125,7 +126,8 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
     message_id = batch.next_message_id
     batch.next_message_id = message_id + 1
     batch.memory.last_message_id = message_id
-    id_text = message_id_text(message_id)
+    id_key = _pack_number(message_id)
+    id_text = id_key.hex()
     encoded = encode_entry(
         Entry(
             id=id_text,
@@ -141,7 +143,7 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
     kind, peer, others = route
     inboxes = 1 + len(others)
     heads, add_entry, add_scroll = batch.memory.heads, batch.inbox.append, batch.scroll.append
-    batch.messages.append((_pack_number(message_id), encoded))
+    batch.messages.append((id_key, encoded))
 
     sender, n = op.sender, op.n
     head, cumulative = heads.get(sender) or batch.head(sender)
@@ -165,7 +167,7 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
         entries.append((user, seq))
 
     batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
-        n, _SUCCESS, own_seq, message_id, batch.now_ms, op.digest
+        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
     )
     device.settled_n = max(device.settled_n, n)
     batch.changed_devices[op.device] = device

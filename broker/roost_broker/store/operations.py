@@ -63,6 +63,8 @@ class PublishMessage(Operation, frozen=True, kw_only=True):
     content_type: str
     text: str | None = None
     data: bytes | None = None
+    body_bytes: int = 0
+    """Length of the body, in UTF-8 if it is text."""
     digest: bytes
     """16 bytes that stand for recipient, type and body: what makes a retransmission the same publish."""
     refused: Reason | None = None
