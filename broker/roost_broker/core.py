@@ -18,7 +18,7 @@ from roost_broker.batcher import Batcher, Settlement
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
 from roost_broker.link import Link
-from roost_broker.offload import OffloadFactory
+from roost_broker.offload import Gathered, OffloadFactory
 from roost_broker.presence import Directory
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
@@ -73,6 +73,7 @@ class Core:
         self.now_ms = around.now_ms
         self.nursery = nursery
         self.readers = around.offload(limits.readers_max)
+        self.token_owners = Gathered(store.token_owner, self.readers, nursery)
         self.accounts = Accounts(config.passwords, around.offload(limits.password_checks_max), limits, around.random)
         self.directory = Directory()
         self.delivery = Delivery(store, self.readers, limits, nursery)
@@ -169,7 +170,7 @@ class Core:
         """Tell whoever follows `user` what is true now on this terminal type."""
         for watcher in self.directory.watchers(user):
             if watcher.link.outlet.full:
-                watcher.stale_presence.add((user, terminal))
+                watcher.presence_is_stale(user, terminal)
             else:
                 self.say_presence(watcher, user, terminal)
                 watcher.flush()

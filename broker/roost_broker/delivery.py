@@ -14,7 +14,7 @@ the outlet, with no await between that and resting. Whoever makes room pumps aga
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,7 +60,7 @@ class LiveInbox:
         self.head = head
         self.first = head + 1
         self.sessions: list[Session] = []
-        self._tail: deque[bytes] = deque()
+        self._tail: deque[bytes] | None = None  # made with the first entry: most inboxes are idle
         self._tail_bytes = 0
         self._fresh: list[bytes] = []
         self._limits = limits
@@ -73,6 +73,8 @@ class LiveInbox:
         if seq != self.head + 1:
             raise AssertionError(f"inbox of user {self.user}: {seq} follows {self.head}")
         self.head = seq
+        if self._tail is None:
+            self._tail = deque()
         self._tail.append(frame)
         self._tail_bytes += len(frame)
         fresh = self._fresh
@@ -82,15 +84,15 @@ class LiveInbox:
     def take_fresh(self) -> list[bytes]:
         """The frames that were appended since this was called last; the tail is brought back within its bounds."""
         fresh, self._fresh = self._fresh, []
-        limits = self._limits
-        while self._tail_bytes > limits.tail_bytes_max or len(self._tail) > limits.tail_entries_max:
-            self._drop_first()
+        tail, limits = self._tail, self._limits
+        while tail and (self._tail_bytes > limits.tail_bytes_max or len(tail) > limits.tail_entries_max):
+            self._drop_first(tail)
         return fresh
 
     def trimmed(self, floor: int) -> None:
         """Entries below `floor` are gone from the store: nobody gets them any more."""
         while self._tail and self.first < floor:
-            self._drop_first()
+            self._drop_first(self._tail)
 
     def covers(self, seq: int) -> bool:
         """Whether the frame of `seq` is in memory."""
@@ -98,10 +100,10 @@ class LiveInbox:
 
     def frames_from(self, seq: int) -> Iterator[bytes]:
         """The frames of `seq` and all after it; `covers(seq)` must hold."""
-        return islice(self._tail, seq - self.first, None)
+        return islice(self._tail or (), seq - self.first, None)
 
-    def _drop_first(self) -> None:
-        self._tail_bytes -= len(self._tail.popleft())
+    def _drop_first(self, tail: deque[bytes]) -> None:
+        self._tail_bytes -= len(tail.popleft())
         self.first += 1
 
 
@@ -177,7 +179,7 @@ class Delivery:
             if not inbox.covers(session.position + 1):
                 self._start_catch_up(session)
                 break
-            if not _offer_all(session, inbox):
+            if not _offer_frames(session, inbox.frames_from(session.position + 1)):
                 break
         session.flush()
 
@@ -193,9 +195,7 @@ class Delivery:
             if session.position == before:
                 if not session.link.outgoing:
                     self._touched.append(session)
-                for piece in own_pieces:
-                    if not session.offer(piece.last, piece.data, piece.entries):
-                        break
+                _offer_pieces(session, own_pieces)
             if session.position < inbox.head and session.may_deliver():
                 self.pump(session)
 
@@ -252,22 +252,26 @@ class Delivery:
         if page.floor > session.position + 1 and page.floor_reason is not None:
             session.tell_gap(Gap(first=session.position + 1, last=page.floor - 1, reason=page.floor_reason))
             self.gaps += 1
+        before = session.position
+        frames: list[bytes] = []
         for entry in page.entries:
-            if entry.seq != session.position + 1:
+            if entry.seq <= before:
                 continue
-            frame = codec.encode_deliver(entry.seq, entry.kind, entry.device_id, entry.n, entry.encoded)
-            if not session.offer(entry.seq, frame):
-                return
+            if entry.seq != before + len(frames) + 1:
+                break
+            frames.append(codec.encode_deliver(entry.seq, entry.kind, entry.device_id, entry.n, entry.encoded))
+        if not _offer_pieces(session, _pieces(before, frames)):
+            _offer_frames(session, frames[session.position - before :])
 
 
-def _offer_all(session: "Session", inbox: LiveInbox) -> bool:
-    """Offer the session what the tail has for it; whether it took everything."""
-    seq = session.position
-    for frame in inbox.frames_from(seq + 1):
-        seq += 1
-        if not session.offer(seq, frame):
-            return False
-    return True
+def _offer_pieces(session: "Session", pieces: list[Piece]) -> bool:
+    """Offer the session these pieces, the first of which is next for it; whether it took everything."""
+    return all(session.offer(piece.last, piece.data, piece.entries) for piece in pieces)
+
+
+def _offer_frames(session: "Session", frames: Iterable[bytes]) -> bool:
+    """Offer the session these frames, the first of which is next for it; whether it took everything."""
+    return all(session.offer(seq, frame) for seq, frame in enumerate(frames, session.position + 1))
 
 
 def _pieces(before: int, frames: list[bytes]) -> list[Piece]:

@@ -112,7 +112,7 @@ class _Attempt:
         """The account that the credential belongs to. The same answer, and time, for a wrong one and no such user."""
         core, connect = self.core, self.connect
         if connect.token is not None:
-            owner = await core.readers.run(core.store.token_owner, token_digest(connect.token))
+            owner = await core.token_owners.run(token_digest(connect.token))
             if owner and owner.account.name == connect.user and owner.device_id == connect.device:
                 return owner.account
             raise LoginRefused(Reason.BAD_USER_NAME_OR_PASSWORD, "the token is not valid for this user and device")

@@ -39,7 +39,7 @@ class Outlet:
         self._transport = transport
         self._nursery = nursery
         self._limits = limits
-        self._pending: deque[bytes | memoryview] = deque()
+        self._pending: deque[bytes | memoryview] | None = None  # made when there is a rest: most peers never have one
         self._flushing: trio.Event | None = None
         # Once lost, perhaps inside a frame: whatever followed would be taken for the rest of that frame.
         self._broken = False
@@ -86,7 +86,13 @@ class Outlet:
             while self._transport.recv_nowait(self._limits.read_bytes_max) != b"":
                 await self._transport.wait_readable()
 
+    def forget(self) -> None:
+        """The connection is closed: let go of those who wanted to know, so that nothing is left in a cycle."""
+        self.room = self.lost = _nothing
+
     def _keep(self, rest: bytes | memoryview) -> None:
+        if self._pending is None:
+            self._pending = deque()
         self._pending.append(rest)
         self.pending_bytes += len(rest)
 
@@ -102,27 +108,28 @@ class Outlet:
         except ConnectionLost:
             self._break_off()
         finally:
-            self._flushing = None
+            self._flushing = self._pending = None
             done.set()
         if not self._broken:
             self.room()
 
     def _break_off(self) -> None:
         self._broken = True
-        self._pending.clear()
+        self._pending = None
         self.pending_bytes = 0
         self.lost()
 
     def _write_some(self) -> None:
         """Write until the transport takes no more. Raises ConnectionLost."""
-        while self._pending:
-            rest = self._pending[0]
+        pending = self._pending
+        while pending:
+            rest = pending[0]
             taken = self._transport.try_send(rest)
             self.pending_bytes -= taken
             if taken < len(rest):
-                self._pending[0] = memoryview(rest)[taken:]
+                pending[0] = memoryview(rest)[taken:]
                 return
-            self._pending.popleft()
+            pending.popleft()
 
 
 def _nothing() -> None:

@@ -59,11 +59,11 @@ class Directory:
     def watch(self, watcher: "Session", user: int) -> None:
         """From now on `watcher` follows `user`."""
         self._watchers.setdefault(user, set()).add(watcher)
-        watcher.watching.add(user)
+        watcher.watching |= {user}
 
     def unwatch(self, watcher: "Session", user: int) -> None:
         """`watcher` does not follow `user` any more."""
-        watcher.watching.discard(user)
+        watcher.watching -= {user}
         watchers = self._watchers.get(user)
         if watchers is not None:
             watchers.discard(watcher)

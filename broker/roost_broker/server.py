@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from itertools import count
 
 import trio
 
@@ -15,6 +16,9 @@ from roost_protocol.frames import Disconnect
 from roost_protocol.reasons import Reason
 
 _log = logging.getLogger(__name__)
+
+ACCEPTED_IN_A_ROW = 16
+"""Connections accepted without letting anybody else go on: about 1 ms."""
 
 TURNED_AWAY_MAX = 64
 """Connections past the bound that are told so, at once; those past that are closed without a word."""
@@ -41,12 +45,14 @@ class Server:
 
     async def serve(self, listener: Listener) -> None:
         """Accept connections until cancelled or the listener is closed."""
-        while True:
+        for accepted in count(1):
             try:
                 transport = await listener.accept()
             except ConnectionLost:
                 return
             self._core.nursery.start_soon(self._serve_connection, transport)
+            if not accepted % ACCEPTED_IN_A_ROW:
+                await trio.lowlevel.checkpoint()
 
     async def _serve_connection(self, transport: Transport) -> None:
         link = Link(transport, self._core.nursery, self._core.limits)
@@ -64,6 +70,7 @@ class Server:
             _log.exception("%s: connection closed after an internal error", transport.address)
         finally:
             transport.close()
+            link.outlet.forget()
 
     async def _give_place(self, link: Link) -> None:
         """Serve a connection to its end, and count it until then."""

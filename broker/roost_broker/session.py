@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+NOBODY: frozenset[int] = frozenset()
+"""The users whom most sessions follow; one object for all."""
+
+
 class _Chunk(NamedTuple):
     """The window up to the entry `last`: how many entries and bytes this session was sent by then."""
 
@@ -44,6 +48,14 @@ class _Chunk(NamedTuple):
 
 class Session:
     """The live state of one user on one terminal type. Made by `login`; `run` is its life."""
+
+    __slots__ = (
+        "_body_bytes_max", "_chunked_entries", "_connection", "_freed_bytes", "_freed_entries", "_outgoing", "_outlet",
+        "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn", "_window", "_window_full",
+        "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client", "closed", "core", "device",
+        "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "position", "receive_bytes_max", "receive_max",
+        "since_ms", "terminal", "unsettled", "user", "user_name", "watching",
+    )  # fmt: skip
 
     def __init__(self, core: "Core", link: Link, connect: Connect, user: int, logged_in: LoggedIn) -> None:
         self.core = core
@@ -58,9 +70,8 @@ class Session:
         self.address = link.transport.address
         self.since_ms = core.now_ms()
         self.closed = False
-        self.watching: set[int] = set()
-        self.stale_presence: set[tuple[int, str]] = set()
-        """What this session was not told for want of room: users it follows, and the terminal types that changed."""
+        self.watching = NOBODY
+        """The users whose presence this session follows; changed by the directory only."""
 
         limits = core.limits
         self.position = logged_in.position
@@ -76,7 +87,7 @@ class Session:
         self._chunked_entries = 0
         self._freed_entries = self._freed_bytes = 0
         self._window_full = False  # the next entry did not fit: nothing is read for it until some are acknowledged
-        self._window: deque[_Chunk] = deque()
+        self._window: deque[_Chunk] | None = None
         self._connection = link.connection
         self._outlet = link.outlet
         self._outgoing = link.outgoing
@@ -84,9 +95,10 @@ class Session:
         self.unsettled = 0
         self.echoes: list[tuple[int, bytes]] = []
         """Numbers of this batch's messages that came over this very connection, and their DELIVERs without body."""
-        self._waits_turn = False
-        self._settled = trio.lowlevel.ParkingLot()
-        self._has_room = trio.lowlevel.ParkingLot()
+        # Made when they are needed: most sessions have none of these at most times, and a broker has many sessions.
+        self._stale_presence: set[tuple[int, str]] | None = None
+        self._turn: trio.Event | None = None
+        self._room: trio.Event | None = None
         link.outlet.room = self.outlet_has_room
         self.inbox = core.delivery.join(self, logged_in.head)
 
@@ -133,16 +145,17 @@ class Session:
         """
         while self.core.draining or self.unsettled >= self._publish_max:
             self.flush()
-            self._waits_turn = True
-            await self._settled.park()
-        self._waits_turn = False
+            self._turn = trio.Event()
+            await self._turn.wait()
+        self._turn = None
         if self.core.batcher.full:
             self.flush()
             await self.core.batcher.wait_room()
 
     async def _wait_outlet(self) -> None:
         while self.link.outlet.full:
-            await self._has_room.park()
+            self._room = trio.Event()
+            await self._room.wait()
 
     # --- publishing ---
 
@@ -173,8 +186,8 @@ class Session:
     def _published(self, operation: Operation, result: Settlement) -> None:
         """The batch is committed: answer, and offer the message to every session of every participant."""
         self.unsettled -= 1
-        if self._waits_turn:
-            self._settled.unpark()
+        if self._turn is not None:
+            self._turn.set()
         if type(operation) is not PublishMessage:
             raise AssertionError(f"settled as a publish: {operation!r}")
         if not self.closed:
@@ -257,6 +270,8 @@ class Session:
         sent = self._sent_entries
         if sent > self._chunked_entries:
             self._chunked_entries = sent
+            if self._window is None:
+                self._window = deque()
             self._window.append(_Chunk(self.position, sent, self._sent_bytes))
 
     def _acknowledge(self, seq: int) -> None:
@@ -268,6 +283,8 @@ class Session:
         while window and window[0].last <= seq:
             _, self._freed_entries, self._freed_bytes = window.popleft()
             self._window_full = False
+        if not window:
+            self._window = None
         if self.position < self.inbox.head:
             self.core.delivery.pump(self)
 
@@ -275,12 +292,20 @@ class Session:
         """The outlet is empty again: read on, pump, and tell what could not be told."""
         if self.closed:
             return
-        self._has_room.unpark_all()
-        stale, self.stale_presence = self.stale_presence, set()
-        for user, terminal in sorted(stale):
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+        stale, self._stale_presence = self._stale_presence, None
+        for user, terminal in sorted(stale or ()):
             if user in self.watching:
                 self.core.say_presence(self, user, terminal)
         self.core.delivery.pump(self)
+
+    def presence_is_stale(self, user: int, terminal: str) -> None:
+        """For want of room, this session was not told of a change: it is told what is true when there is room again."""
+        if self._stale_presence is None:
+            self._stale_presence = set()
+        self._stale_presence.add((user, terminal))
 
     # --- the end ---
 

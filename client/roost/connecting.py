@@ -31,7 +31,7 @@ def connect(
     device: str | None = None,
     state: str | os.PathLike[str] | State | None = None,
     newest: int | None = None,
-    receive_max: int = 256,
+    receive_max: int = 4_096,
     receive_bytes_max: int = MIB,
     keepalive_s: int = 60,
     want_token: bool = False,

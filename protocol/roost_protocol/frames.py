@@ -129,7 +129,7 @@ class Connect(Frame, frozen=True, kw_only=True):
     """Instead of `last_seq`: begin with the newest so many entries."""
     epoch: Number | None = None
     """The epoch of the session to resume (an automatic reconnect); none when a person logs in."""
-    receive_max: Annotated[int, Meta(ge=1, le=65_535)] = 256
+    receive_max: Annotated[int, Meta(ge=1, le=65_535)] = 4_096
     receive_bytes_max: Annotated[int, Meta(ge=1, le=limits.NUMBER_MAX)] = limits.MIB
     keepalive_s: Annotated[int, Meta(ge=1, le=65_535)] = 60
     want_token: bool = False

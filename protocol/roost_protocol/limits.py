@@ -76,7 +76,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connect_bytes_max: Annotated[
         int, Bound("bytes", 1 * KIB, 64 * KIB, "memory a stranger can claim before log-in")
     ] = 4 * KIB
-    receive_max: Annotated[int, Bound("entries", 1, 65_535, "unacknowledged entries on the wire to one device")] = 256
+    receive_max: Annotated[
+        int, Bound("entries", 1, 65_535, "unacknowledged on the wire to one device; keeps a long link full")
+    ] = 4_096
     receive_bytes_max: Annotated[
         int, Bound("bytes", 16 * KIB, 64 * MIB, "unacknowledged bytes to one device; keeps a long link full")
     ] = 1 * MIB

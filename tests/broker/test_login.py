@@ -43,7 +43,7 @@ async def test_a_first_log_in(house: House) -> None:
         frame_bytes_max=limits.frame_bytes_max,
         body_bytes_max=limits.body_bytes_max,
         publish_max=limits.publish_max,
-        receive_max=256,
+        receive_max=4_096,
         receive_bytes_max=1024 * 1024,
         keepalive_s=60,
     )

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from broker.house import in_virtual_time
-from roost_broker.offload import InlineOffload, Offload, ThreadOffload
+from roost_broker.offload import Gathered, InlineOffload, Offload, ThreadOffload
 
 
 class Broken(Exception):
@@ -110,3 +110,40 @@ async def test_inline_forgets_nothing_that_was_done_when_cancelled() -> None:
         await InlineOffload(lambda: 1.0).run(done.append, 9.0)
     assert scope.cancelled_caught
     assert done == [1.0], "cancelled before it began: it never runs"
+
+
+# --- gathered -----------------------------------------------------------------------------------------------------
+
+
+def half(number: int) -> int:
+    if number % 2:
+        raise Broken(number)
+    return number // 2
+
+
+@in_virtual_time
+async def test_who_asks_at_once_goes_in_one_visit() -> None:
+    visits: list[int] = []
+
+    def delay() -> float:
+        visits.append(1)
+        return 1.0
+
+    async with trio.open_nursery() as nursery:
+        gathered = Gathered(half, InlineOffload(delay), nursery)
+        halves: dict[int, int | str] = {}
+
+        async def ask(number: int) -> None:
+            try:
+                halves[number] = await gathered.run(number)
+            except Broken as broken:
+                halves[number] = str(broken)
+
+        for number in range(6):
+            nursery.start_soon(ask, number)
+        await trio.sleep(0.5)
+        nursery.start_soon(ask, 10)  # a visit is under way: it takes the next
+        with trio.move_on_after(0.1):
+            await gathered.run(12)  # nobody waits for it, and nothing is lost by that
+    assert halves == {0: 0, 1: "1", 2: 1, 3: "3", 4: 2, 5: "5", 10: 5}
+    assert len(visits) == 4, "two visits, each with a delay before and after"

@@ -1,5 +1,6 @@
 """Connections: accepted within bounds, each living and dying by itself."""
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,9 @@ from trio.testing import MockClock
 
 from broker.house import PASSWORD, House, in_house, in_virtual_time, open_house
 from roost_broker import server as server_module
+from roost_broker.link import Link
 from roost_broker.server import Server
+from roost_broker.session import Session
 from roost_broker.store import ReadFailed
 from roost_broker.transport.memory import MemoryListener, MemoryStream
 from roost_protocol import codec
@@ -102,6 +105,25 @@ async def test_nothing_is_left_of_a_connection_that_is_gone(house: House) -> Non
     await trio.sleep(0.1)
     assert house.broker.admin.connections == 0
     await house.broker.admin.wait_no_connections()
+
+
+@in_house()
+async def test_what_is_gone_leaves_nothing_for_the_collector(house: House) -> None:
+    """A busy broker lets the cyclic collector look seldom: a session that has ended must be in no cycle."""
+    gc.collect()
+    gc.disable()
+    try:
+        await house.log_in("alice")
+        for terminal in ("pad", "web"):
+            device = await house.log_in("alice", terminal)
+            await device.stream.aclose()
+            del device
+        await house.log_in("alice", device="other")  # takes over
+        await trio.sleep(20)
+        left = [type(there) for there in gc.get_objects() if isinstance(there, Session | Link)]
+    finally:
+        gc.enable()
+    assert left.count(Session) == left.count(Link) == 1
 
 
 @in_house()
