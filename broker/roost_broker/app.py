@@ -23,7 +23,7 @@ from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.server import HttpServer
 from roost_broker.http.unix import open_admin_socket
-from roost_broker.offload import ThreadOffload
+from roost_broker.offload import OwnThread, ThreadOffload
 from roost_broker.retention import RetentionKeeper
 from roost_broker.server import Server
 from roost_broker.store import Store
@@ -40,7 +40,12 @@ class ListenerUnusable(Exception):
 
 def real_surroundings() -> Surroundings:
     """The machine's own clock, randomness and threads."""
-    return Surroundings(now_ms=lambda: time.time_ns() // 1_000_000, random=random.SystemRandom(), offload=ThreadOffload)
+    return Surroundings(
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        random=random.SystemRandom(),
+        offload=ThreadOffload,
+        writer=lambda: OwnThread("roost commit"),
+    )
 
 
 def open_store(config: Config, around: Surroundings) -> Store:

@@ -134,8 +134,11 @@ class Batcher:
                 batch = self._take()
                 self._under_way += 1
                 outcome = await self._commit(batch)
-                # Not a checkpoint: the next commit starts before this batch is settled.
-                committed.send_nowait((batch, outcome))
+                if self._queue or self._under_way > 1:
+                    # Not a checkpoint: the next commit starts before this batch is settled.
+                    committed.send_nowait((batch, outcome))
+                else:
+                    self._settle_batch(batch, outcome)
 
     async def _commit(self, batch: list[_Queued]) -> list[OperationResult] | CommitRefused:
         operations = [queued.operation for queued in batch]
@@ -148,16 +151,19 @@ class Batcher:
         self, batches: trio.MemoryReceiveChannel[tuple[list[_Queued], list[OperationResult] | CommitRefused]]
     ) -> None:
         async for batch, outcome in batches:
-            if isinstance(outcome, CommitRefused):
-                for queued in batch:
-                    queued.settle(queued.operation, outcome)
-            else:
-                self._settle(batch, outcome)
-            self._after_batch()
-            self.batches += 1
-            self._under_way -= 1
-            if not (self._under_way or self._queue):
-                self._idle.unpark_all()
+            self._settle_batch(batch, outcome)
+
+    def _settle_batch(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
+        if isinstance(outcome, CommitRefused):
+            for queued in batch:
+                queued.settle(queued.operation, outcome)
+        else:
+            self._settle(batch, outcome)
+        self._after_batch()
+        self.batches += 1
+        self._under_way -= 1
+        if not (self._under_way or self._queue):
+            self._idle.unpark_all()
 
     def _take(self) -> list[_Queued]:
         """The next batch: what is queued, within the bounds of one commit, and what rides along."""

@@ -18,7 +18,7 @@ from roost_broker.batcher import Batcher, Settlement
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
 from roost_broker.link import Link
-from roost_broker.offload import Gathered, OffloadFactory
+from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
@@ -55,6 +55,8 @@ class Surroundings:
     now_ms: Callable[[], int]
     random: Random
     offload: OffloadFactory
+    writer: Callable[[], OwnThread] | None = None
+    """What commits are made in; None: `offload(1)`."""
 
 
 class Core:
@@ -83,9 +85,10 @@ class Core:
         self._cursors_due = trio.current_time()
         self.names: dict[int, str] = {}
         """Names of the users that somebody follows or that have a session, by number."""
+        self._writer = around.writer() if around.writer else around.offload(1)
         self.batcher = Batcher(
             store,
-            around.offload(1),
+            self._writer,
             limits,
             around.now_ms,
             riders=self._take_cursors,
@@ -100,9 +103,13 @@ class Core:
 
     async def serve(self) -> None:
         """Commit, write cursors in time, and watch keepalives, until cancelled. Raises OutcomeUnknown."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.batcher.serve)
-            nursery.start_soon(self._every_second)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.batcher.serve)
+                nursery.start_soon(self._every_second)
+        finally:
+            if isinstance(self._writer, OwnThread):
+                self._writer.close()
 
     # --- sessions ---
 

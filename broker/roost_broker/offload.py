@@ -5,6 +5,8 @@ parameters, since a thread would make a simulation's order of events depend on t
 """
 
 from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
 from typing import Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import trio
@@ -37,6 +39,51 @@ class ThreadOffload:
     async def run(self, function: Callable[[Unpack[Args]], T], *args: *Args) -> T:
         """See `Offload.run`."""
         return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+
+class OwnThread:
+    """One call after the other, in a thread of its own that waits for the next: what the store's writer runs in.
+
+    Trio's threads are looked for, limited and named for each call; a commit comes a thousand times a second, and what
+    is around it is added to the latency of every message (measured: 40 µs less of the processor for a call).
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._started = False
+        self._busy = False
+
+    async def run(self, function: Callable[[Unpack[Args]], T], *args: *Args) -> T:
+        """See `Offload.run`. Raises RuntimeError while another call is under way."""
+        if self._busy:
+            raise RuntimeError(f"the thread {self._name} has one call at a time")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._started:
+            self._started = True
+            Thread(target=self._work, name=self._name, daemon=True).start()
+        task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+
+        def call() -> None:
+            token.run_sync_soon(trio.lowlevel.reschedule, task, capture(function, *args))
+
+        self._busy = True
+        try:
+            self._calls.put(call)
+            result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        finally:
+            self._busy = False
+        return result
+
+    def close(self) -> None:
+        """Let the thread end. Nothing may be under way, nor be asked for any more. Idempotent."""
+        if self._started:
+            self._started = False
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
 
 
 class InlineOffload:
