@@ -184,19 +184,24 @@ class Delivery:
         session.flush()
 
     def _offer_fresh(self, inbox: LiveInbox) -> None:
-        """What was added to an inbox, for its sessions: in one go for each that has room and is up with it."""
+        """What was added to an inbox, for its sessions: in one go for each that has room and is up with it.
+
+        Called for every inbox of every batch, and passes through for each of its sessions: plain and fast.
+        """
         frames = inbox.take_fresh()
         before = inbox.head - len(frames)
         pieces = _pieces(before, frames)
         for session in inbox.sessions:
-            own_pieces = pieces
-            if session.echoes:
-                own_pieces = _pieces(before, _with_echoes(before, frames, session.take_echoes()))
+            own = pieces if not session.echoes else _pieces(before, _with_echoes(before, frames, session.take_echoes()))
             if session.position == before:
                 if not session.link.outgoing:
                     self._touched.append(session)
-                _offer_pieces(session, own_pieces)
-            if session.position < inbox.head and session.may_deliver():
+                for last, entries, data in own:
+                    if not session.offer(last, data, entries):
+                        break
+                else:
+                    continue
+            if session.may_deliver():
                 self.pump(session)
 
     def _start_catch_up(self, session: "Session") -> None:
@@ -266,7 +271,7 @@ class Delivery:
 
 def _offer_pieces(session: "Session", pieces: list[Piece]) -> bool:
     """Offer the session these pieces, the first of which is next for it; whether it took everything."""
-    return all(session.offer(piece.last, piece.data, piece.entries) for piece in pieces)
+    return all(session.offer(last, data, entries) for last, entries, data in pieces)
 
 
 def _offer_frames(session: "Session", frames: Iterable[bytes]) -> bool:

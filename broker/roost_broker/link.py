@@ -8,7 +8,7 @@ from roost_protocol import codec
 from roost_protocol.connection import Connection, Event
 from roost_protocol.frames import Disconnect, Frame
 from roost_protocol.limits import Limits
-from roost_protocol.states import Role
+from roost_protocol.states import Role, State
 
 
 class Link:
@@ -66,14 +66,16 @@ class Link:
 
     def delivered(self, position: int) -> None:
         """What is queued are DELIVERs up to `position`; see `Connection.delivered`."""
-        if not self.connection.closed:
-            self.connection.delivered(position)
+        connection = self.connection
+        if connection.state is not State.CLOSED and position != connection.position:
+            connection.delivered(position)
 
     def flush(self) -> None:
         """Put on the wire what was queued."""
-        if self.outgoing:
-            data = self.outgoing[0] if len(self.outgoing) == 1 else b"".join(self.outgoing)
-            self.outgoing.clear()
+        outgoing = self.outgoing
+        if outgoing:
+            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+            outgoing.clear()
             self.outlet.send(data)
 
     def disconnect(self, frame: Disconnect) -> None:

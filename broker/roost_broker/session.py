@@ -12,7 +12,7 @@ alone is larger than that.
 import logging
 from collections import deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -38,12 +38,8 @@ NOBODY: frozenset[int] = frozenset()
 """The users whom most sessions follow; one object for all."""
 
 
-class _Chunk(NamedTuple):
-    """The window up to the entry `last`: how many entries and bytes this session was sent by then."""
-
-    last: int
-    sent_entries: int
-    sent_bytes: int
+_Chunk = tuple[int, int, int]
+"""The window up to an entry: its number, and how many entries and bytes this session was sent by then."""
 
 
 class Session:
@@ -260,7 +256,7 @@ class Session:
 
     def flush(self) -> None:
         """Put on the wire what is queued."""
-        if not self.closed:
+        if not self.closed and self._outgoing:
             self._close_chunk()
             self.link.delivered(self.position)
         self.link.flush()
@@ -272,7 +268,7 @@ class Session:
             self._chunked_entries = sent
             if self._window is None:
                 self._window = deque()
-            self._window.append(_Chunk(self.position, sent, self._sent_bytes))
+            self._window.append((self.position, sent, self._sent_bytes))
 
     def _acknowledge(self, seq: int) -> None:
         if seq <= self.acknowledged:
@@ -280,7 +276,7 @@ class Session:
         self.acknowledged = seq
         self.core.cursors[self.device] = seq
         window = self._window
-        while window and window[0].last <= seq:
+        while window and window[0][0] <= seq:
             _, self._freed_entries, self._freed_bytes = window.popleft()
             self._window_full = False
         if not window:
