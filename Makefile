@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks tests
 
-.PHONY: demo test check format coverage bench-w1 deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth deep clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -26,9 +26,17 @@ format: $(VENV)/.ready-dev
 deep: $(VENV)/.ready-dev
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest --timeout=0 tests/protocol tests/model tests/broker/store
 
-# Workload W1, with the figures that the README shows.
-bench-w1: $(VENV)/.ready-dev
-	$(BIN)/python -m roost_benchmarks.pairs --pairs 20 --window 64 --seconds 10 --output benchmarks/results/w1.json
+# Every workload, for roost and its peers in turn; under 12 minutes. As root it installs the peers if they are missing.
+bench: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.suite full $(BENCH_ARGS)
+
+# roost alone, a look; under 90 s.
+bench-quick: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.suite quick $(BENCH_ARGS)
+
+# How cost grows: long curves.
+bench-growth: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.suite growth $(BENCH_ARGS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("roost needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -18,6 +18,7 @@ PACKAGES = {
     "roost_broker": ROOT / "broker/roost_broker",
     "roost_admin": ROOT / "admin/roost_admin",
     "roost": ROOT / "client/roost",
+    "roost_benchmarks": ROOT / "benchmarks/roost_benchmarks",
 }
 FILES = sorted(path for folder in PACKAGES.values() for path in folder.rglob("*.py"))
 
@@ -50,15 +51,25 @@ PARTS = (
     Part(("roost_broker.app",), may=("roost_protocol", "roost_broker"), may_late=("roost_broker",)),
     Part(("roost_broker.http",), may=("roost_protocol", "roost_broker.http", "CORE")),
     Part(("roost_broker",), may=("roost_protocol", "roost_broker.store", "roost_broker.transport", "CORE")),
-    Part(("roost_admin",), may=("roost_protocol", "roost", "roost_admin"), may_late=("roost_broker",)),
+    # `roost bench` is loaded when it is asked for: no other command waits for it.
+    Part(
+        ("roost_admin",), may=("roost_protocol", "roost", "roost_admin"), may_late=("roost_broker", "roost_benchmarks")
+    ),
     Part(("roost",), may=("roost_protocol", "roost")),
+    # The verbs of `roost bench` are part of the command; below them the benchmarks know wire and store alone.
+    Part(
+        ("roost_benchmarks.command", "roost_benchmarks.against"),
+        may=("roost_protocol", "roost_admin", "roost_benchmarks"),
+    ),
+    Part(("roost_benchmarks",), may=("roost_protocol", "roost_broker.store", "roost_benchmarks")),
 )
 
 OUTSIDE = {
     "roost_protocol": {"msgspec"},
-    "roost_broker": {"msgspec", "trio", "argon2", "lmdb", "h11"},
+    "roost_broker": {"msgspec", "trio", "outcome", "argon2", "lmdb", "h11"},
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},
+    "roost_benchmarks": {"msgspec", "click", "rich", "argon2", "hdrh", "matplotlib"},
 }
 """What each package may import that is neither ours nor Python's: nobody gets a dependency unawares."""
 
@@ -279,6 +290,9 @@ def test_every_package_is_typed() -> None:
         ("roost_broker.session", "roost_broker.http.server", False),
         ("roost_broker.http.server", "roost_broker.store", False),
         ("roost_admin.main", "roost_broker.app", False),
+        ("roost_admin.main", "roost_benchmarks.command", False),
+        ("roost_broker.store.lmdb", "roost_benchmarks.floor", True),
+        ("roost_benchmarks.floor", "roost_broker.batcher", False),
         ("roost.session", "roost_broker.app", True),
         ("roost.session", "roost_admin.main", True),
     ],
@@ -297,6 +311,9 @@ def test_a_wrong_import_is_found(by: str, module: str, late: bool) -> None:
         ("roost_broker.app", "roost_broker.store.lmdb", True),
         ("roost_admin.main", "roost_broker.app", True),
         ("roost_admin.main", "roost", False),
+        ("roost_admin.main", "roost_benchmarks.command", True),
+        ("roost_benchmarks.command", "roost_admin.options", False),
+        ("roost_benchmarks.floor", "roost_broker.store.lmdb", False),
     ],
 )
 def test_a_right_import_is_not(by: str, module: str, late: bool) -> None:

@@ -40,6 +40,39 @@ class Tree(click.Group):
         return list(self.commands)
 
 
+class Bench(click.Group):
+    """`roost bench`: its verbs are loaded when one is asked for, so that no other command waits for them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the workloads."""
+        return list(self._verbs())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See click."""
+        return self._verbs().get(cmd_name)
+
+    @staticmethod
+    def _verbs() -> dict[str, click.Command]:
+        from roost_benchmarks.command import VERBS
+
+        return VERBS
+
+
+@click.group("bench", cls=Bench)
+def bench() -> None:
+    """Measure a broker, or a disk before anything runs on it.
+
+    Every verb but `disk` loads a running broker with devices of its own and checks each entry that they are
+    delivered; a run with a missing or doubled entry fails. Needs: pip install 'roost[bench]'.
+
+    \b
+    Example:
+        roost bench disk /var/lib/roost              what this folder allows, needs nothing more
+        roost bench pairs --temporary                a broker of its own, on a temporary folder
+        roost bench pairs --rate 2000 --duration 30  the running broker, at a fixed rate
+    """
+
+
 @contextmanager
 def _usage_status() -> Iterator[None]:
     try:
@@ -80,7 +113,7 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
     context.obj = Place(data, socket)
 
 
-for _command in (serve, status, users, sessions, groups, chat, demo, verify_history):
+for _command in (serve, status, users, sessions, groups, chat, demo, bench, verify_history):
     root.add_command(_command)
 
 

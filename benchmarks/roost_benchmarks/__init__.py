@@ -1,1 +1,1 @@
-"""Benchmarks of roost: load generators, and the commands that run them. Not part of the wheel."""
+"""Benchmarks of roost: load generators, and the commands that run them."""

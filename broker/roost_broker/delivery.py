@@ -25,7 +25,7 @@ from roost_broker.store import ReadFailed, Store
 from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage
 from roost_protocol import codec
 from roost_protocol.frames import Disconnect, Gap
-from roost_protocol.limits import Limits
+from roost_protocol.limits import KIB, Limits
 from roost_protocol.reasons import Reason
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ UNREADABLE_RETRY_S = 30
 PIECE_ENTRIES = 32
 """Entries that are joined into one piece at most: a device's window is counted off in pieces, so this is the grain of
 cumulative ACKs, an eighth of the default window."""
+
+
+PIECE_BYTES = 64 * KIB
+"""Larger pieces are left as they are, frame by frame, for the same reason: a sixteenth of the default window."""
 
 
 class Piece(NamedTuple):
@@ -286,8 +290,12 @@ def _pieces(before: int, frames: list[bytes]) -> list[Piece]:
     cut = (frames[at : at + PIECE_ENTRIES] for at in range(0, len(frames), PIECE_ENTRIES))
     pieces: list[Piece] = []
     for some in cut:
+        joined = b"".join(some)
+        if len(joined) > PIECE_BYTES:
+            pieces += [Piece(seq, 1, frame) for seq, frame in enumerate(some, before + 1)]
+        else:
+            pieces.append(Piece(before + len(some), len(some), joined))
         before += len(some)
-        pieces.append(Piece(before, len(some), b"".join(some)))
     return pieces
 
 

@@ -18,7 +18,7 @@ import trio
 
 from roost_broker import requests
 from roost_broker.batcher import Settlement
-from roost_broker.delivery import PIECE_ENTRIES
+from roost_broker.delivery import PIECE_BYTES, PIECE_ENTRIES
 from roost_broker.link import Link
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import LoggedIn, Operation, Published, PublishMessage
@@ -46,11 +46,11 @@ class Session:
     """The live state of one user on one terminal type. Made by `login`; `run` is its life."""
 
     __slots__ = (
-        "_body_bytes_max", "_chunked_entries", "_connection", "_freed_bytes", "_freed_entries", "_outgoing", "_outlet",
-        "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn", "_window", "_window_full",
-        "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client", "closed", "core", "device",
-        "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "position", "receive_bytes_max", "receive_max",
-        "since_ms", "terminal", "unsettled", "user", "user_name", "watching",
+        "_body_bytes_max", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes", "_freed_entries",
+        "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn",
+        "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
+        "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "position",
+        "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name", "watching",
     )  # fmt: skip
 
     def __init__(self, core: "Core", link: Link, connect: Connect, user: int, logged_in: LoggedIn) -> None:
@@ -80,7 +80,7 @@ class Session:
         self._publish_max = limits.publish_max
         # Both counts only rise; what is in the window is the difference.
         self._sent_entries = self._sent_bytes = 0
-        self._chunked_entries = 0
+        self._chunked_entries = self._chunked_bytes = 0
         self._freed_entries = self._freed_bytes = 0
         self._window_full = False  # the next entry did not fit: nothing is read for it until some are acknowledged
         self._window: deque[_Chunk] | None = None
@@ -238,7 +238,7 @@ class Session:
         self.position = seq
         self._sent_entries = sent
         self._sent_bytes = sent_bytes
-        if sent - self._chunked_entries >= PIECE_ENTRIES:
+        if sent - self._chunked_entries >= PIECE_ENTRIES or sent_bytes - self._chunked_bytes > PIECE_BYTES:
             self._close_chunk()
         return True
 
@@ -266,6 +266,7 @@ class Session:
         sent = self._sent_entries
         if sent > self._chunked_entries:
             self._chunked_entries = sent
+            self._chunked_bytes = self._sent_bytes
             if self._window is None:
                 self._window = deque()
             self._window.append((self.position, sent, self._sent_bytes))

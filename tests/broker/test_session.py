@@ -254,6 +254,20 @@ async def test_no_more_bytes_than_the_device_asked_for_are_under_way(house: Hous
 
 
 @in_house()
+async def test_large_entries_are_counted_off_the_window_a_few_at_a_time(house: House) -> None:
+    """Whether they came live or were caught up: an ACK in the middle of what is on the wire makes room."""
+    alice, live = await house.log_in("alice"), await house.log_in("bob")
+    await house.fill(alice, "user/bob", 40, text="x" * 60_000)
+    later = await house.log_in("bob", "pc")
+    for bob in (live, later):
+        assert await bob.seqs() == list(range(1, 18)), "1 MiB"
+        await bob.say(Ack(seq=8))
+        more = await bob.seqs()
+        assert more[0] == 18
+        assert len(more) >= 7
+
+
+@in_house()
 async def test_an_entry_larger_than_the_window_comes_alone(house: House) -> None:
     alice, bob = await house.log_in("alice"), await house.log_in("bob", receive_bytes_max=100)
     await house.fill(alice, "user/bob", 3, text="x" * 1000)

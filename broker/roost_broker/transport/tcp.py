@@ -15,7 +15,7 @@ from roost_broker.transport.port import ConnectionLost, Transport
 
 _log = logging.getLogger(__name__)
 
-BACKLOG = 1_024
+BACKLOG = 4_096
 """Connections that the kernel holds until they are accepted (capped by net.core.somaxconn)."""
 
 ACCEPT_PAUSE_S = 0.1

@@ -1,0 +1,86 @@
+"""Prosody, from Debian: the same job (both sides archived, copies to the other devices), in Lua, without a sync.
+
+Its accounts are files, written before it starts. A group message is written to each member by the sender: a chat room
+would send it to everybody, but would not keep it in everybody's archive, which is the job.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from roost_benchmarks.brokers.port import PASSWORD, allow_files, free_port, listens, stop, wait_until
+from roost_benchmarks.dialects.xmpp import DOMAIN, XmppDialect
+from roost_benchmarks.peers import program
+from roost_benchmarks.target import Target
+
+CONFIGURATION = """\
+run_as_root = true
+pidfile = "{folder}/prosody.pid"
+data_path = "{folder}/data"
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {port} }}
+s2s_ports = {{ }}
+modules_enabled = {{ "saslauth", "carbons", "mam", "roster", "presence", "message", "iq", "c2s" }}
+modules_disabled = {{ "s2s" }}
+storage = "internal"
+authentication = "internal_plain"
+allow_unencrypted_plain_auth = true
+c2s_require_encryption = false
+default_archive_policy = true
+limits = {{ }}
+log = {{ {{ levels = {{ min = "error" }}, to = "file", filename = "{folder}/prosody.log" }} }}
+VirtualHost "{domain}"
+"""
+
+
+class Prosody:
+    """See `Broker`."""
+
+    name = "prosody"
+
+    @contextmanager
+    def start(self, folder: Path, users: Sequence[str]) -> Iterator[Target]:
+        """See `Broker.start`."""
+        path = program(self.name)
+        if path is None:
+            raise RuntimeError("prosody is not installed")
+        port = free_port()
+        config = folder / "prosody.cfg.lua"
+        config.write_text(CONFIGURATION.format(port=port, folder=folder, domain=DOMAIN))
+        _write_accounts(folder / "data" / DOMAIN / "accounts", users)
+        allow_files()
+        command = [path, "--config", str(config), "-F"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        groups: dict[str, Sequence[str]] = {}
+        try:
+            wait_until(lambda: listens(port), process, "prosody")
+            yield Target(
+                name=self.name,
+                version=_version(),
+                durability="none: its archive is written to files without a sync",
+                dialect=XmppDialect(groups),
+                address=("127.0.0.1", port),
+                pids=(process.pid,),
+                users=tuple(users),
+                password=lambda _: PASSWORD,
+                make_group=groups.__setitem__,
+            )
+        finally:
+            stop(process)
+
+
+def _write_accounts(folder: Path, users: Sequence[str]) -> None:
+    folder.mkdir(parents=True)
+    for user in users:
+        name = re.sub(r"[^A-Za-z0-9]", lambda found: f"%{ord(found[0]):02x}", user)
+        (folder / f"{name}.dat").write_text(f'return {{ ["password"] = "{PASSWORD}"; }};\n')
+
+
+def _version() -> str:
+    """As Debian's package has it; the program itself tells it only through its control program."""
+    shown = subprocess.run(
+        ["dpkg-query", "-W", "-f=${Version}", "prosody"], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip() or "unknown"

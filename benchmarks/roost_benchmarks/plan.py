@@ -1,0 +1,223 @@
+"""What the suite runs: the steps of `quick`, `full` and `growth`, in their order.
+
+Brokers take turns within each shape of a workload, so that a slow minute of the machine meets all of them. Prosody gets
+fewer and shorter runs: it is more than ten times slower, and its figures are steady.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from roost_benchmarks.brokers.port import Broker
+from roost_benchmarks.goals import FEW_ENTRIES, MANY_ENTRIES
+from roost_benchmarks.progress import Progress
+from roost_benchmarks.result import Run
+from roost_benchmarks.target import Target
+from roost_benchmarks.workloads import catchup, group, growth, idle, pairs, size, slow, storm
+
+if TYPE_CHECKING:
+    from roost_benchmarks.suite import Step
+
+SHAPES: Final = ((1, 1), (10, 1), (10, 16), (20, 64))
+"""Pairs and messages in flight for each: W1."""
+RATES: Final = (500, 2_000, 10_000)
+"""Messages a second: W2."""
+
+PROSODY_SHAPES: Final = SHAPES[:3]
+PROSODY_RATES: Final = RATES[:1]
+"""What it can do: at 2,000/s its backlog would grow without end."""
+PROSODY_S: Final = 4.0
+PROSODY_DEVICES: Final = 2_000
+"""Idle devices: it logs in few a second."""
+
+PROSODY_MESSAGES: Final = 5
+"""To a group: it takes most of a second for each."""
+
+FULL_S: Final = 5.0
+"""How long a run of W1 or W2 measures."""
+QUICK_S: Final = 2.5
+
+DURABILITY: Final = "fsync of every batch before it is acknowledged or delivered"
+"""Of roost, whoever started it."""
+
+ROUNDS: Final = (("roost", 2), ("mosquitto", 2), ("prosody", 1))
+ALTERNATIONS: Final = 10
+"""Of W7: its goal is a ratio close to 1, and the machine drifts."""
+STALLED: Final = 100
+
+ROUNDS_ALONE: Final = 2
+"""Of a workload that only roost can run."""
+
+
+class Options(Protocol):
+    """Options of a workload."""
+
+    @property
+    def users(self) -> int:
+        """Accounts that are needed."""
+        ...
+
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - the options
+
+P = TypeVar("P")
+
+
+def planned(kind: str, brokers: Sequence[str]) -> "list[Step]":
+    """The steps of a kind of run, against those of its brokers that are here. Raises KeyError for another kind."""
+    return list(_KINDS[kind](brokers))
+
+
+def broker_named(name: str) -> Broker:
+    """A kind of broker by its name. Raises KeyError for one that nobody knows."""
+    match name:
+        case "roost":
+            from roost_benchmarks.brokers.roost import Roost
+
+            return Roost()
+        case "mosquitto":
+            from roost_benchmarks.brokers.mosquitto import Mosquitto
+
+            return Mosquitto()
+        case "prosody":
+            from roost_benchmarks.brokers.prosody import Prosody
+
+            return Prosody()
+    raise KeyError(name)
+
+
+def _quick(_: Sequence[str]) -> "Iterator[Step]":
+    for shape in SHAPES:
+        yield _pairs(shape, "roost", 0, QUICK_S)
+    for rate in RATES[:2]:
+        yield _rate(rate, "roost", 0, QUICK_S)
+    yield _group("roost", 0, 20)
+    yield _catchup(0, 0, 20_000)
+    yield _idle("roost", 0, 2_000)
+    yield _storm(0, 1_000)
+
+
+def _full(brokers: Sequence[str]) -> "Iterator[Step]":
+    from roost_benchmarks.suite import in_turn
+
+    turns = in_turn([(name, count) for name, count in ROUNDS if name in brokers])
+    yield from _between_pairs(turns)
+    for broker, number in turns:
+        yield _group(broker, number, PROSODY_MESSAGES if broker == "prosody" else 100)
+    for round_trip_ms in (0, 50):
+        for number in range(ROUNDS_ALONE):
+            yield _catchup(number, round_trip_ms, 100_000)
+    for broker, number in turns:
+        if number == 0:
+            yield _idle(broker, number, PROSODY_DEVICES if broker == "prosody" else 10_000)
+    yield from _roost_alone()
+
+
+def _between_pairs(turns: Sequence[tuple[str, int]]) -> "Iterator[Step]":
+    """W1 and W2, for everybody who can do it."""
+    for shape in SHAPES:
+        for broker, number in turns:
+            if broker != "prosody" or shape in PROSODY_SHAPES:
+                yield _pairs(shape, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
+    for rate in RATES:
+        for broker, number in turns:
+            if broker != "prosody" or rate in PROSODY_RATES:
+                yield _rate(rate, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
+
+
+def _roost_alone() -> "Iterator[Step]":
+    """W6 to W8."""
+    for number in range(ROUNDS_ALONE):
+        yield _storm(number, 5_000)
+    for number in range(ALTERNATIONS):
+        # Which comes first changes: whatever the machine does in turns is not taken for the stalled devices.
+        for stalled in (0, STALLED) if number % 2 == 0 else (STALLED, 0):
+            yield _slow(number, stalled)
+    for number, entries in ((0, FEW_ENTRIES), (0, MANY_ENTRIES), (1, FEW_ENTRIES)):
+        yield _size(number, entries)
+
+
+def _growth(_: Sequence[str]) -> "Iterator[Step]":
+    for point in growth.points():
+        yield _own("growth", point.curve, f"{point.curve}/{point.value}", 0, _without_options(point.work), None)
+
+
+def _without_options(work: Callable[[Path, Progress], Run]) -> Callable[[Path, None, Progress], Run]:
+    return lambda folder, _, progress: work(folder, progress)
+
+
+_KINDS: Final[dict[str, Callable[[Sequence[str]], "Iterator[Step]"]]] = {
+    "quick": _quick, "full": _full, "growth": _growth,
+}  # fmt: skip
+
+
+def _pairs(shape: tuple[int, int], broker: str, number: int, seconds: float) -> "Step":
+    count, window = shape
+    options = pairs.PairsOptions(pairs=count, window=window, duration_s=seconds)
+    return _step("W1", "pairs", f"{window}x{count}", broker, number, pairs.run, options)
+
+
+def _rate(rate: int, broker: str, number: int, seconds: float) -> "Step":
+    options = pairs.PairsOptions(rate_per_s=rate, duration_s=seconds)
+    return _step("W2", "pairs", str(rate), broker, number, pairs.run, options)
+
+
+def _group(broker: str, number: int, messages: int) -> "Step":
+    options = group.GroupOptions(messages=messages)
+    return _step("W3", "group", "1000", broker, number, group.run, options)
+
+
+def _idle(broker: str, number: int, devices: int) -> "Step":
+    options = idle.IdleOptions(devices=devices)
+    return _step("W5", "idle", str(devices), broker, number, idle.run, options)
+
+
+def _catchup(number: int, round_trip_ms: int, entries: int) -> "Step":
+    options = catchup.CatchupOptions(entries=entries, round_trip_ms=round_trip_ms)
+    return _own("W4", "catchup", f"{round_trip_ms}ms", number, catchup.measured, options)
+
+
+def _storm(number: int, devices: int) -> "Step":
+    return _own("W6", "storm", str(devices), number, storm.measured, storm.StormOptions(devices=devices))
+
+
+def _slow(number: int, stalled: int) -> "Step":
+    shape = "stalled" if stalled else "healthy"
+    return _step("W7", "slow", shape, "roost", number, slow.run, slow.SlowOptions(stalled=stalled))
+
+
+def _size(number: int, entries: int) -> "Step":
+    return _own("W8", "size", str(entries), number, size.measured, size.SizeOptions(entries=entries))
+
+
+def _own(
+    workload: str, name: str, shape: str, number: int, measured: Callable[[Path, P, Progress], Run], options: P
+) -> "Step":
+    """A workload that starts a roost of its own, on a store that is filled before."""
+    from roost_benchmarks.suite import Measured, Step
+
+    def work(folder: Path, shown: Progress) -> Measured:
+        return Measured(measured(folder, options, shown), version("roost"), DURABILITY)
+
+    return Step(workload, name, shape, "roost", number, work)
+
+
+def _step(
+    workload: str,
+    name: str,
+    shape: str,
+    broker: str,
+    number: int,
+    run: Callable[[Target, O, Progress], Run],
+    options: O,
+) -> "Step":
+    """A workload that needs nothing but accounts."""
+    from roost_benchmarks.suite import Measured, Step
+
+    def work(folder: Path, shown: Progress) -> Measured:
+        users = [f"user{number}" for number in range(options.users)]
+        with broker_named(broker).start(folder, users) as target:
+            return Measured(run(target, options, shown), target.version, target.durability)
+
+    return Step(workload, name, shape, broker, number, work)
