@@ -168,7 +168,7 @@ class Delivery:
         self._touched.append(session)
 
     def flush(self) -> None:
-        """Offer what this batch has added, and put on the wire what it has queued: one write for each connection."""
+        """Put on the wire what this batch has added and queued: one write for each connection."""
         fresh, self._fresh = self._fresh, []
         for inbox in fresh:
             self._offer_fresh(inbox)
@@ -197,14 +197,8 @@ class Delivery:
         pieces = _pieces(before, frames)
         for session in inbox.sessions:
             own = pieces if not session.echoes else _pieces(before, _with_echoes(before, frames, session.take_echoes()))
-            if session.position == before:
-                if not session.link.outgoing:
-                    self._touched.append(session)
-                for last, entries, data in own:
-                    if not session.offer(last, data, entries):
-                        break
-                else:
-                    continue
+            if session.position == before and session.deliver(own):
+                continue
             if session.may_deliver():
                 self.pump(session)
 

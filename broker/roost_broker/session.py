@@ -30,6 +30,7 @@ from roost_protocol.states import State
 
 if TYPE_CHECKING:
     from roost_broker.core import Core
+    from roost_broker.delivery import Piece
 
 _log = logging.getLogger(__name__)
 
@@ -249,27 +250,36 @@ class Session:
 
     def tell_gap(self, gap: Gap) -> None:
         """Queue a GAP: the position moves to its end."""
-        self._close_chunk()
+        if self._sent_entries > self._chunked_entries:
+            self._close_chunk()
         self.link.delivered(self.position)
         self.link.say(gap)
         self.position = gap.last
 
+    def deliver(self, pieces: "list[Piece]") -> bool:
+        """Queue these pieces as far as there is room, and put on the wire all that is queued; whether all had room."""
+        for last, entries, frames in pieces:
+            if not self.offer(last, frames, entries):
+                self.flush()
+                return False
+        self.flush()
+        return True
+
     def flush(self) -> None:
         """Put on the wire what is queued."""
-        if not self.closed and self._outgoing:
-            self._close_chunk()
+        if self._outgoing and not self.closed:
+            if self._sent_entries > self._chunked_entries:
+                self._close_chunk()
             self.link.delivered(self.position)
         self.link.flush()
 
     def _close_chunk(self) -> None:
         """What was sent up to here can be acknowledged by itself."""
-        sent = self._sent_entries
-        if sent > self._chunked_entries:
-            self._chunked_entries = sent
-            self._chunked_bytes = self._sent_bytes
-            if self._window is None:
-                self._window = deque()
-            self._window.append((self.position, sent, self._sent_bytes))
+        sent = self._chunked_entries = self._sent_entries
+        sent_bytes = self._chunked_bytes = self._sent_bytes
+        if self._window is None:
+            self._window = deque()
+        self._window.append((self.position, sent, sent_bytes))
 
     def _acknowledge(self, seq: int) -> None:
         if seq <= self.acknowledged:

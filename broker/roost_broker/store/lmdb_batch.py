@@ -10,6 +10,7 @@ changed while a batch is applied, so it is thrown away as a whole when a transac
 
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,14 +57,37 @@ class DeviceRow:
         return CURSOR.pack(self.cursor, self.settled_n, self.last_seen, self.slots, self.long_ago)
 
 
+Row = tuple[bytes, bytes]
+
+
+class Inbox:
+    """The end of a user's inbox (`lmdb_tables.Head`), and the rows that this batch adds to it; changed in place.
+
+    The rows are kept by user since they have to be put in the order of their keys, which is by user first: so most of
+    it needs no sorting (measured: a twentieth of the time of a message).
+    """
+
+    __slots__ = ("cumulative", "entries", "head", "scroll", "user")
+
+    def __init__(self, user: int, head: int, cumulative: int) -> None:
+        self.user = user
+        self.head = head
+        self.cumulative = cumulative
+        self.entries: list[Row] = _NONE
+        self.scroll: list[Row] = _NONE
+
+
+_NONE: list[Row] = []
+"""The rows of an inbox that this batch has not touched. Never changed."""
+
+
 class WriterMemory:
     """What the writer knows without reading; see the invariant above."""
 
     def __init__(self, txn: "Transaction", tables: Tables) -> None:
         counters: tuple[int, ...] = COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=tables.meta))
         self.last_user, self.last_device, self.last_group, self.last_epoch, self.last_message_id = counters
-        self.heads: dict[int, tuple[int, int]] = {}
-        """User → `lmdb_tables.Head`, as a plain tuple: it is made anew for every entry."""
+        self.inboxes: dict[int, Inbox] = {}
         self.devices: dict[int, DeviceRow] = {}
         self.fences: dict[tuple[int, str], int] = {}
         """(User, terminal type) → epoch of the session, if it was not ended."""
@@ -87,8 +111,8 @@ class WriterMemory:
 
     def forget_beyond_bounds(self) -> None:
         """Forget what has grown beyond its bound. Only between batches: rows not written yet live here."""
-        remembered: tuple[dict[int, tuple[int, int]] | dict[int, DeviceRow] | dict[tuple[int, str], int], ...] = (
-            self.heads,
+        remembered: tuple[dict[int, Inbox] | dict[int, DeviceRow] | dict[tuple[int, str], int], ...] = (
+            self.inboxes,
             self.devices,
             self.fences,
         )
@@ -107,7 +131,6 @@ class Batch:
         "_has_room",
         "_room",
         "changed_devices",
-        "inbox",
         "limits",
         "memory",
         "messages",
@@ -115,8 +138,8 @@ class Batch:
         "now_ms",
         "outcomes",
         "random",
-        "scroll",
         "tables",
+        "touched",
         "txn",
     )
 
@@ -138,9 +161,8 @@ class Batch:
         self.limits = limits
         self.random = random
         self.next_message_id = first_message_id(memory.last_message_id, now_ms, random)
-        self.messages: list[tuple[bytes, bytes]] = []
-        self.inbox: list[tuple[bytes, bytes]] = []
-        self.scroll: list[tuple[bytes, bytes]] = []
+        self.messages: list[Row] = []
+        self.touched: list[Inbox] = []
         self.outcomes: dict[bytes, bytes] = {}
         self.changed_devices: dict[int, DeviceRow] = {}
         self._counters_before = memory.counters()
@@ -153,12 +175,17 @@ class Batch:
             self._has_room = self._room(self.txn)
         return self._has_room
 
-    def head(self, user: int) -> tuple[int, int]:
-        """The end of the user's inbox (`lmdb_tables.Head`), with what this batch has added."""
-        head = self.memory.heads.get(user)
-        if head is None:
-            head = self.memory.heads[user] = read_head(self.txn, self.tables, user)
-        return head
+    def inbox(self, user: int) -> Inbox:
+        """The end of the user's inbox, with what this batch has added."""
+        inbox = self.memory.inboxes.get(user)
+        if inbox is None:
+            inbox = self.memory.inboxes[user] = Inbox(user, *read_head(self.txn, self.tables, user))
+        return inbox
+
+    def touch(self, inbox: Inbox) -> None:
+        """The first rows of this batch are about to be added to an inbox."""
+        inbox.entries, inbox.scroll = [], []
+        self.touched.append(inbox)
 
     def device(self, number: int) -> DeviceRow | None:
         """The row of a device, as this batch has it; None if there is no such device."""
@@ -174,11 +201,8 @@ class Batch:
         """Put everything that was collected into the tables."""
         if self.messages:
             self._put_new(self.tables.messages, self.messages, append=True)
-            self._put_new(self.tables.inbox, self.inbox)
-            self._put_new(self.tables.scroll, self.scroll)
             self.messages.clear()
-            self.inbox.clear()
-            self.scroll.clear()
+            self._flush_inboxes()
         if self.outcomes:
             with self.txn.cursor(self.tables.outcomes) as cursor:
                 cursor.putmulti(self.outcomes.items())
@@ -189,6 +213,19 @@ class Batch:
                 cursor.putmulti(rows)
             self.changed_devices.clear()
 
+    def _flush_inboxes(self) -> None:
+        self.touched.sort(key=_by_user)
+        entries: list[Row] = []
+        scroll: list[Row] = []
+        for inbox in self.touched:
+            entries += inbox.entries
+            inbox.scroll.sort()
+            scroll += inbox.scroll
+            inbox.entries = inbox.scroll = _NONE
+        self.touched.clear()
+        self._put_new(self.tables.inbox, entries)
+        self._put_new(self.tables.scroll, scroll)
+
     def finish(self) -> None:
         """Put everything, and the last numbers given, into the tables: the transaction is ready to be committed."""
         self.flush()
@@ -196,9 +233,8 @@ class Batch:
         if counters != self._counters_before:
             self.txn.put(META_LAST, counters, db=self.tables.meta)
 
-    def _put_new(self, table: "lmdb._Database", rows: list[tuple[bytes, bytes]], *, append: bool = False) -> None:
-        """Put rows that must not be there yet: a number is given once."""
-        rows.sort()
+    def _put_new(self, table: "lmdb._Database", rows: list[Row], *, append: bool = False) -> None:
+        """Put rows, in the order of their keys, that must not be there yet: a number is given once."""
         with self.txn.cursor(table) as cursor:
             _, added = cursor.putmulti(rows, overwrite=False, append=append)
         if added != len(rows):
@@ -206,6 +242,9 @@ class Batch:
                 f"the store is damaged: {len(rows) - added} of {len(rows)} new messages or entries have numbers that"
                 " were given before; nothing of this batch was stored"
             )
+
+
+_by_user = attrgetter("user")
 
 
 def used_bytes(txn: "Transaction", tables: Tables) -> int:

@@ -141,29 +141,31 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
     )
     size = len(encoded)
     kind, peer, others = route
-    inboxes = 1 + len(others)
-    heads, add_entry, add_scroll = batch.memory.heads, batch.inbox.append, batch.scroll.append
+    reached = 1 + len(others)
     batch.messages.append((id_key, encoded))
 
+    inboxes = batch.memory.inboxes
     sender, n = op.sender, op.n
-    head, cumulative = heads.get(sender) or batch.head(sender)
-    own_seq = head + 1
-    cumulative += size
-    heads[sender] = (own_seq, cumulative)
-    own = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, inboxes, cumulative, op.device, n)
-    add_entry((_pack_pair(sender, own_seq), own))
-    add_scroll((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
+    inbox = inboxes.get(sender) or batch.inbox(sender)
+    if not inbox.entries:
+        batch.touch(inbox)
+    own_seq = inbox.head = inbox.head + 1
+    inbox.cumulative = cumulative = inbox.cumulative + size
+    own = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, op.device, n)
+    inbox.entries.append((_pack_pair(sender, own_seq), own))
+    inbox.scroll.append((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
 
     peer = sender if kind == WITH_USER else peer  # a conversation with a user is named after the other of the two
     entries = [(sender, own_seq)]
     for user in others:
-        head, cumulative = heads.get(user) or batch.head(user)
-        seq = head + 1
-        cumulative += size
-        heads[user] = (seq, cumulative)
-        theirs = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, inboxes, cumulative)
-        add_entry((_pack_pair(user, seq), theirs))
-        add_scroll((_pack_scroll(user, kind, peer, seq), _NOTHING))
+        inbox = inboxes.get(user) or batch.inbox(user)
+        if not inbox.entries:
+            batch.touch(inbox)
+        seq = inbox.head = inbox.head + 1
+        inbox.cumulative = cumulative = inbox.cumulative + size
+        theirs = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, reached, cumulative)
+        inbox.entries.append((_pack_pair(user, seq), theirs))
+        inbox.scroll.append((_pack_scroll(user, kind, peer, seq), _NOTHING))
         entries.append((user, seq))
 
     batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(

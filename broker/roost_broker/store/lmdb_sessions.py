@@ -83,7 +83,7 @@ def log_in(batch: Batch, op: LogIn) -> LoggedIn | Refused:
     return LoggedIn(
         device=number,
         epoch=epoch,
-        head=batch.head(op.user)[0],
+        head=batch.inbox(op.user).head,
         floor=read_start(batch.txn, batch.tables, op.user).floor,
         position=position,
         incarnation=user.incarnation,
@@ -176,7 +176,7 @@ def revoke_token(batch: Batch, number: int, device: DeviceRecord) -> None:
 
 def _must_start_over(batch: Batch, user: UserRecord, op: LogIn) -> bool:
     """Whether what the device holds is of another inbox, or of a future that this one has lost."""
-    if op.last_seq > batch.head(op.user)[0]:
+    if op.last_seq > batch.inbox(op.user).head:
         return True
     if op.last_seq > 0 and op.incarnation not in (None, user.incarnation):
         return True
@@ -190,7 +190,7 @@ def _must_start_over(batch: Batch, user: UserRecord, op: LogIn) -> bool:
 def _position(batch: Batch, op: LogIn) -> int:
     if op.newest is None:
         return op.last_seq
-    return max(batch.head(op.user)[0] - op.newest, read_start(batch.txn, batch.tables, op.user).floor - 1)
+    return max(batch.inbox(op.user).head - op.newest, read_start(batch.txn, batch.tables, op.user).floor - 1)
 
 
 def _begin_session(batch: Batch, op: LogIn, number: int) -> int:

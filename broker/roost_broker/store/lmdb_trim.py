@@ -69,7 +69,8 @@ def _next_users(cursor: "Cursor", after: int, users_max: int) -> tuple[list[int]
 
 def _leaving(batch: Batch, user: int, retention: Retention, entries_max: int) -> list[_Leaving]:
     """The oldest entries of the inbox, as far as a rule is against them."""
-    head, total = batch.head(user)
+    inbox = batch.inbox(user)
+    head, total = inbox.head, inbox.cumulative
     floor, before, _ = read_start(batch.txn, batch.tables, user)
     last_by_count = head - retention.count if retention.count is not None else 0
     oldest_ms = batch.now_ms - retention.age_ms if retention.age_ms is not None else 0
