@@ -1,8 +1,8 @@
 """The one writer: operations join the open batch; batch after batch is committed, and its results are settled in order.
 
 Everything that arrives while a commit is on its way to the disk is the next batch, so the cost of fsync is shared
-under load and nobody waits for a timer when there is none. Results are settled on the event loop while the next
-commit is already under way in its thread.
+under load and nobody waits for a timer when there is none. The results of a large batch are settled on the event loop
+while the next commit is already under way in its thread.
 
 **Invariant:** results are settled in commit order, each batch to its end, before any of the next.
 **Invariant:** nothing is settled before the store has said that it is durable. If the store does not know
@@ -11,11 +11,13 @@ commit is already under way in its thread.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import trio
 from msgspec import Struct
+from outcome import Error, Outcome, Value
 
-from roost_broker.offload import Offload
+from roost_broker.offload import Offload, OwnThread
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import Operation, OperationResult, Published, PublishMessage
 from roost_protocol.limits import Limits
@@ -25,6 +27,11 @@ Settle = Callable[[Operation, Settlement], None]
 
 DIRECT_ENTRIES = 2
 """Inbox entries of a direct message."""
+
+SETTLED_FIRST_MAX = 16
+"""A batch of at most so many operations is settled before the next commit begins, a larger one while it is under way.
+Two threads that both want the interpreter cost each other more than the overlap of a small batch gains (measured at
+2,000 messages/s: an eighth of the processor's time)."""
 
 WEIGHTS_MAX = 4_096
 """Groups whose fan-out is remembered, to bound the entries of one commit."""
@@ -51,7 +58,7 @@ class Batcher:
     def __init__(
         self,
         store: Store,
-        writer: Offload,
+        writer: Offload | OwnThread,
         limits: Limits,
         now_ms: Callable[[], int],
         *,
@@ -72,6 +79,11 @@ class Batcher:
         self._queued_bytes = 0
         self._under_way = 0
         self._work = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._committing = False
+        self._commit_ended = trio.Event()
+        self._failed = trio.Event()
+        self._failure: BaseException | None = None
         self._room = trio.lowlevel.ParkingLot()
         self._idle = trio.lowlevel.ParkingLot()
         self._weights: dict[str, int] = {}
@@ -92,14 +104,20 @@ class Batcher:
         while self._queue or self._under_way:
             await self._idle.park()
 
-    def submit(self, operation: Operation, settle: Settle = _settle_nothing, body_bytes: int = 0) -> None:
-        """Queue an operation. `settle` is called with its result, in commit order, and must not wait or raise."""
+    def submit(
+        self, operation: Operation, settle: Settle = _settle_nothing, body_bytes: int = 0, *, kicks: bool = False
+    ) -> None:
+        """Queue an operation. `settle` is called with its result, in commit order, and must not wait or raise.
+
+        With `kicks`, the caller calls `kick` when it has submitted all it has; otherwise that is done for it.
+        """
         entries = DIRECT_ENTRIES
         if self._weights and isinstance(operation, PublishMessage):
             entries = self._weights.get(operation.to, DIRECT_ENTRIES)
         self._queue.append(_Queued(operation, settle, body_bytes, entries))
         self._queued_bytes += body_bytes
-        self._work.set()
+        if not kicks:
+            self._work.set()
 
     async def run(self, operation: Operation, settle: Settle = _settle_nothing) -> OperationResult:
         """Queue an operation and wait for its result; `settle` is called at its place in commit order.
@@ -120,38 +138,88 @@ class Batcher:
             raise CommitRefused(str(outcome[0]), outcome[0].reason) from outcome[0]
         return outcome[0]
 
+    def kick(self) -> None:
+        """Commit what is queued now, if no commit is under way: whoever has submitted all it had need not wait."""
+        if self._queue and not self._committing and self._nursery is not None:
+            self._start()
+
     async def serve(self) -> None:
-        """Commit until cancelled. Raises OutcomeUnknown when the store cannot say what is durable."""
-        async with trio.open_nursery() as nursery:
-            # Two at most are ever waiting: one being settled and one just committed.
-            committed, to_settle = trio.open_memory_channel[
-                tuple[list[_Queued], list[OperationResult] | CommitRefused]
-            ](2)
-            nursery.start_soon(self._settle_batches, to_settle)
-            while True:
-                if not self._work.is_set():  # waiting for one that is set would let the settling go first
-                    await self._work.wait()
-                batch = self._take()
-                self._under_way += 1
-                outcome = await self._commit(batch)
-                if self._queue or self._under_way > 1:
-                    # Not a checkpoint: the next commit starts before this batch is settled.
-                    committed.send_nowait((batch, outcome))
-                else:
-                    self._settle_batch(batch, outcome)
+        """Commit until cancelled. Raises OutcomeUnknown when the store cannot say what is durable.
 
-    async def _commit(self, batch: list[_Queued]) -> list[OperationResult] | CommitRefused:
-        operations = [queued.operation for queued in batch]
+        When it returns, no commit is under way.
+        """
         try:
-            return await self._writer.run(self._store.commit, operations, self._now_ms())
-        except CommitRefused as refused:
-            return refused
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._kick_when_there_is_work)
+                await self._failed.wait()
+                if self._failure is not None:
+                    raise self._failure
+        finally:
+            self._nursery = None
+            with trio.CancelScope(shield=True):
+                while self._committing:
+                    await self._commit_ended.wait()
 
-    async def _settle_batches(
-        self, batches: trio.MemoryReceiveChannel[tuple[list[_Queued], list[OperationResult] | CommitRefused]]
+    async def _kick_when_there_is_work(self) -> None:
+        while True:
+            self.kick()
+            await self._work.wait()
+            self._work = trio.Event()
+
+    def _start(self) -> None:
+        """Begin to commit the next batch."""
+        batch = self._take()
+        operations = [queued.operation for queued in batch]
+        self._committing = True
+        self._commit_ended = trio.Event()
+        self._under_way += 1
+        done = partial(self._committed, batch)
+        if isinstance(self._writer, OwnThread):
+            self._writer.start(done, self._store.commit, operations, self._now_ms())
+        elif self._nursery is not None:
+            self._nursery.start_soon(self._commit, self._writer, done, operations)
+
+    async def _commit(
+        self, writer: Offload, done: Callable[[Outcome[list[OperationResult]]], None], operations: list[Operation]
     ) -> None:
-        async for batch, outcome in batches:
+        outcome: Outcome[list[OperationResult]]
+        try:
+            outcome = Value(await writer.run(self._store.commit, operations, self._now_ms()))
+        except Exception as error:  # noqa: BLE001 - it is looked at where the outcome is
+            outcome = Error(error)
+        except BaseException:
+            self._committing = False
+            self._commit_ended.set()
+            raise
+        done(outcome)
+
+    def _committed(self, batch: list[_Queued], outcome: Outcome[list[OperationResult]]) -> None:
+        """A commit has come to its end: settle it, and begin the next. Never raises."""
+        self._committing = False
+        self._commit_ended.set()
+        if self._nursery is None:  # stopped: what is durable will be found by whoever opens the store next
+            return
+        try:
+            results = outcome.unwrap()
+        except CommitRefused as refused:
+            self._go_on(batch, refused)
+        except BaseException as error:  # noqa: BLE001 - raised where somebody can do something about it
+            self._fail(error)
+        else:
+            self._go_on(batch, results)
+
+    def _go_on(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
+        try:
+            if len(batch) > SETTLED_FIRST_MAX:
+                self.kick()
             self._settle_batch(batch, outcome)
+            self.kick()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._failed.set()
 
     def _settle_batch(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
         if isinstance(outcome, CommitRefused):
@@ -178,8 +246,6 @@ class Batcher:
                 break
             self._queued_bytes -= first.bytes
             batch.append(self._queue.popleft())
-        if not self._queue:
-            self._work = trio.Event()
         if not self.full:
             self._room.unpark_all()
         riders = [_Queued(rider, self._rider_settled, 0, 1) for rider in self._riders()]

@@ -23,6 +23,7 @@ from roost_broker.link import Link
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import LoggedIn, Operation, Published, PublishMessage
 from roost_protocol import codec
+from roost_protocol.connection import Event
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import Ack, Connect, Disconnect, Frame, Gap, Origin, Puback, Publish
 from roost_protocol.reasons import Reason
@@ -103,29 +104,40 @@ class Session:
 
     async def run(self) -> None:
         """Read and answer until the connection ends. Raises ConnectionLost."""
-        core, batcher, publish_max = self.core, self.core.batcher, self._publish_max
+        batcher = self.core.batcher
         while True:
             events = await self.link.read()
             if not events:
                 return
-            for event in events:
-                if isinstance(event, RemoteProtocolError):
-                    self.violated(event)
+            try:
+                if not await self._handle(events):
                     return
-                if type(event) is Publish:
-                    if self.unsettled >= publish_max or core.draining or batcher.full:
-                        await self._wait_turn()
-                    self._publish(event)
-                elif type(event) is Ack:
-                    self._acknowledge(event.seq)
-                elif type(event) is Disconnect:
-                    self.link.end()
-                    return
-                else:
-                    await self._request(event)
+            finally:
+                batcher.kick()  # all publishes of one read go into one batch
             self.flush()
             if self.link.outlet.full:
                 await self._wait_outlet()
+
+    async def _handle(self, events: list[Event]) -> bool:
+        """Do what the events of one read ask for; whether the connection goes on."""
+        core, batcher, publish_max = self.core, self.core.batcher, self._publish_max
+        for event in events:
+            if isinstance(event, RemoteProtocolError):
+                self.violated(event)
+                return False
+            if type(event) is Publish:
+                if self.unsettled >= publish_max or core.draining or batcher.full:
+                    await self._wait_turn()
+                self._publish(event)
+            elif type(event) is Ack:
+                self._acknowledge(event.seq)
+            elif type(event) is Disconnect:
+                self.link.end()
+                return False
+            else:
+                batcher.kick()
+                await self._request(event)
+        return True
 
     async def _request(self, frame: Frame) -> None:
         self.flush()
@@ -140,6 +152,7 @@ class Session:
 
         While the broker drains, none may: the device is told so in a moment, and publishes again elsewhere.
         """
+        self.core.batcher.kick()
         while self.core.draining or self.unsettled >= self._publish_max:
             self.flush()
             self._turn = trio.Event()
@@ -178,7 +191,7 @@ class Session:
             refused=Reason.PACKET_TOO_LARGE if too_large else None,
         )
         self.unsettled += 1
-        self.core.batcher.submit(operation, self._published, len(body))
+        self.core.batcher.submit(operation, self._published, len(body), kicks=True)
 
     def _published(self, operation: Operation, result: Settlement) -> None:
         """The batch is committed: answer, and offer the message to every session of every participant."""

@@ -1,11 +1,13 @@
 """The one writer: batches within bounds, results in commit order, each exactly once, and nothing before its time."""
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
@@ -13,7 +15,7 @@ from trio.testing import MockClock
 from broker.house import in_virtual_time
 from roost_broker import batcher as batcher_module
 from roost_broker.batcher import Batcher, Settlement
-from roost_broker.offload import InlineOffload
+from roost_broker.offload import InlineOffload, OwnThread
 from roost_broker.store import CommitRefused, OutcomeUnknown, Store
 from roost_broker.store.operations import (
     Done,
@@ -243,6 +245,81 @@ async def test_an_unknown_outcome_settles_nothing_and_is_raised() -> None:
     assert error.group_contains(OutcomeUnknown)
     assert made.settled_numbers in ([], [0, 1, 2, 3]), "never one of the batch that may or may not be durable"
     assert made.store.numbers == [[0, 1, 2, 3]], "and nothing after it"
+
+
+class Gated(ListingStore):
+    """A store whose commits wait, in their thread, until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
+        self.begun.set()
+        self.go_on.wait(5)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        self.batches.append(list(operations))
+        return [self._result(operation) for operation in operations]
+
+
+async def test_a_commit_in_a_thread_is_waited_for_when_the_broker_is_cancelled() -> None:
+    store, writer, settled = Gated(), OwnThread("writer"), []
+    batcher = Batcher(cast("Store", store), writer, LIMITS, lambda: 0)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(batcher.serve)
+            batcher.submit(message(1), lambda *_: settled.append(1))
+            await trio.to_thread.run_sync(store.begun.wait, 5)
+            nursery.cancel_scope.cancel()
+            store.go_on.set()
+    assert (store.numbers, settled) == ([[1]], []), "it is durable, and nobody is told by a broker that has stopped"
+    writer.close()
+
+
+async def test_an_unknown_outcome_in_a_thread_settles_nothing_and_is_raised() -> None:
+    store, writer, settled = Gated(), OwnThread("writer"), []
+    store.faults = [OutcomeUnknown("fsync failed")]
+    store.go_on.set()
+    batcher = Batcher(cast("Store", store), writer, LIMITS, lambda: 0)
+    batcher.submit(message(1), lambda *_: settled.append(1))
+    with pytest.raises(ExceptionGroup) as error, trio.fail_after(5):
+        await batcher.serve()
+    assert error.group_contains(OutcomeUnknown)
+    assert settled == []
+    writer.close()
+
+
+async def test_what_is_submitted_at_once_and_then_kicked_is_one_batch() -> None:
+    store, writer = Gated(), OwnThread("writer")
+    store.go_on.set()
+    batcher = Batcher(cast("Store", store), writer, LIMITS, lambda: 0)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(batcher.serve)
+            await trio.testing.wait_all_tasks_blocked()
+            for n in (1, 2, 3):
+                batcher.submit(message(n), kicks=True)
+            batcher.kick()
+            batcher.submit(message(4))
+            await batcher.wait_idle()
+            nursery.cancel_scope.cancel()
+    assert store.numbers == [[1, 2, 3], [4]]
+    writer.close()
+
+
+@in_virtual_time
+async def test_a_settle_that_fails_ends_the_broker() -> None:
+    made = Bench()
+
+    def broken(operation: Operation, result: Settlement) -> None:
+        raise ZeroDivisionError
+
+    made.batcher.submit(message(1), broken)
+    with pytest.raises(ExceptionGroup) as error:
+        await made.batcher.serve()
+    assert error.group_contains(ZeroDivisionError)
 
 
 @in_virtual_time

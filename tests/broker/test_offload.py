@@ -1,11 +1,10 @@
 """Where blocking work runs: in threads, or inline under virtual time."""
 
 import threading
-from collections.abc import Callable
 
 import pytest
 import trio
-import trio.testing
+from outcome import Outcome
 
 from broker.house import in_virtual_time
 from roost_broker.offload import Gathered, InlineOffload, Offload, OwnThread, ThreadOffload
@@ -19,11 +18,7 @@ def broken() -> None:
     raise Broken
 
 
-@pytest.mark.parametrize(
-    "offload",
-    [InlineOffload, lambda: ThreadOffload(1), lambda: OwnThread("a thread")],
-    ids=["inline", "thread", "own thread"],
-)
+@pytest.mark.parametrize("offload", [InlineOffload, lambda: ThreadOffload(1)], ids=["inline", "thread"])
 async def test_it_gives_what_the_function_gives(offload: type[InlineOffload]) -> None:
     runs: Offload = offload()
     assert await runs.run(divmod, 7, 2) == (3, 1)
@@ -55,8 +50,7 @@ async def test_threads_are_others_and_so_many_at_once() -> None:
     assert threading.get_ident() not in threads
 
 
-@pytest.mark.parametrize("offload", [lambda: ThreadOffload(1), lambda: OwnThread("a thread")], ids=["thread", "own"])
-async def test_what_runs_in_a_thread_is_not_left_alone_by_a_cancellation(offload: Callable[[], Offload]) -> None:
+async def test_what_runs_in_a_thread_is_not_left_alone_by_a_cancellation() -> None:
     go_on, done = threading.Event(), []
 
     def work() -> None:
@@ -64,7 +58,7 @@ async def test_what_runs_in_a_thread_is_not_left_alone_by_a_cancellation(offload
         done.append(True)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(offload().run, work)
+        nursery.start_soon(ThreadOffload(1).run, work)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
         go_on.set()
@@ -119,27 +113,34 @@ async def test_inline_forgets_nothing_that_was_done_when_cancelled() -> None:
     assert done == [1.0], "cancelled before it began: it never runs"
 
 
-async def test_a_thread_of_ones_own_is_always_the_same_and_ends() -> None:
-    own = OwnThread("a thread of its own")
-    first, second = await own.run(threading.current_thread), await own.run(threading.current_thread)
-    assert first is second
-    assert first is not threading.current_thread()
-    assert first.name == "a thread of its own"
-    own.close()
-    own.close()
-    await trio.to_thread.run_sync(first.join, 5)
-    assert not first.is_alive()
+async def test_a_thread_of_ones_own_does_one_thing_after_the_other_and_says_what_came_of_it() -> None:
+    own, ended = OwnThread("a thread of its own"), trio.Event()
+    outcomes: list[Outcome[tuple[int, threading.Thread]]] = []
 
+    def work(number: int) -> tuple[int, threading.Thread]:
+        if number == 2:
+            raise Broken(number)
+        return number, threading.current_thread()
 
-async def test_a_thread_of_ones_own_has_one_call_at_a_time() -> None:
-    own, go_on = OwnThread("busy"), threading.Event()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(own.run, go_on.wait, 5)
-        await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(RuntimeError, match="busy has one call at a time"):
-            await own.run(broken)
-        go_on.set()
+    def done(outcome: Outcome[tuple[int, threading.Thread]]) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        outcomes.append(outcome)
+        if len(outcomes) == 3:
+            ended.set()
+
+    for number in (1, 2, 3):
+        own.start(done, work, number)
+    await ended.wait()
+    (first, thread), (third, same) = outcomes[0].unwrap(), outcomes[2].unwrap()
+    assert (first, third) == (1, 3)
+    assert thread is same
+    assert thread.name == "a thread of its own"
+    with pytest.raises(Broken, match="2"):
+        outcomes[1].unwrap()
     own.close()
+    own.close()
+    await trio.to_thread.run_sync(thread.join, 5)
+    assert not thread.is_alive()
 
 
 # --- gathered -----------------------------------------------------------------------------------------------------
