@@ -57,7 +57,7 @@ class Piece(NamedTuple):
 class LiveInbox:
     """The head of an inbox and its tail in memory: the frames of the numbers `first` to `head`."""
 
-    __slots__ = ("_fresh", "_limits", "_tail", "_tail_bytes", "first", "head", "sessions", "user")
+    __slots__ = ("_bytes_max", "_entries_max", "_fresh", "_tail", "_tail_bytes", "first", "head", "sessions", "user")
 
     def __init__(self, user: int, head: int, limits: Limits) -> None:
         self.user = user
@@ -67,7 +67,8 @@ class LiveInbox:
         self._tail: deque[bytes] | None = None  # made with the first entry: most inboxes are idle
         self._tail_bytes = 0
         self._fresh: list[bytes] = []
-        self._limits = limits
+        self._bytes_max = limits.tail_bytes_max
+        self._entries_max = limits.tail_entries_max
 
     def append(self, seq: int, frame: bytes) -> bool:
         """The entry `seq` is in the store: keep its frame. Numbers come in order, each once.
@@ -88,8 +89,8 @@ class LiveInbox:
     def take_fresh(self) -> list[bytes]:
         """The frames that were appended since this was called last; the tail is brought back within its bounds."""
         fresh, self._fresh = self._fresh, []
-        tail, limits = self._tail, self._limits
-        while tail and (self._tail_bytes > limits.tail_bytes_max or len(tail) > limits.tail_entries_max):
+        tail = self._tail
+        while tail and (self._tail_bytes > self._bytes_max or len(tail) > self._entries_max):
             self._drop_first(tail)
         return fresh
 

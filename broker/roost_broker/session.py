@@ -110,7 +110,7 @@ class Session:
             if not events:
                 return
             try:
-                if not await self._handle(events):
+                if not await self._act_on(events):
                     return
             finally:
                 batcher.kick()  # all publishes of one read go into one batch
@@ -118,7 +118,7 @@ class Session:
             if self.link.outlet.full:
                 await self._wait_outlet()
 
-    async def _handle(self, events: list[Event]) -> bool:
+    async def _act_on(self, events: list[Event]) -> bool:
         """Do what the events of one read ask for; whether the connection goes on."""
         core, batcher, publish_max = self.core, self.core.batcher, self._publish_max
         for event in events:
@@ -271,11 +271,35 @@ class Session:
 
     def deliver(self, pieces: "list[Piece]") -> bool:
         """Queue these pieces as far as there is room, and put on the wire all that is queued; whether all had room."""
+        if len(pieces) == 1 and not self._outgoing:
+            return self._deliver_alone(*pieces[0])
         for last, entries, frames in pieces:
             if not self.offer(last, frames, entries):
                 self.flush()
                 return False
         self.flush()
+        return True
+
+    def _deliver_alone(self, last: int, entries: int, frames: bytes) -> bool:
+        """`offer` and `flush` of a piece when nothing else is queued: what a fan-out to a thousand devices is made of."""
+        sent = self._sent_entries + entries
+        sent_bytes = self._sent_bytes + len(frames)
+        if (
+            sent - self._freed_entries > self.receive_max
+            or sent_bytes - self._freed_bytes > self.receive_bytes_max
+            or self._outlet.pending_bytes
+            or self.closed
+        ):
+            return False  # looked at more closely by the pump
+        self.position = last
+        self._sent_entries = self._chunked_entries = sent
+        self._sent_bytes = self._chunked_bytes = sent_bytes
+        if self._window is None:
+            self._window = deque()
+        self._window.append((last, sent, sent_bytes))
+        if self._connection.state is not State.CLOSED:
+            self._connection.delivered(last)
+            self._outlet.send(frames)
         return True
 
     def flush(self) -> None:
