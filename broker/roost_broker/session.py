@@ -281,7 +281,7 @@ class Session:
         return True
 
     def _deliver_alone(self, last: int, entries: int, frames: bytes) -> bool:
-        """`offer` and `flush` of a piece when nothing else is queued: what a fan-out to a thousand devices is made of."""
+        """`offer` and `flush` of one piece when nothing else is queued: what a large fan-out is made of."""
         sent = self._sent_entries + entries
         sent_bytes = self._sent_bytes + len(frames)
         if (
