@@ -17,6 +17,9 @@ PAIRS_AT_MOST: Final = {"pairs": 20, "window": 64}
 PAIRS_ALONE: Final = {"pairs": 1, "window": 1}
 RATE: Final = {"rate_per_s": 2_000}
 
+ONLY: Final = " --only "
+"""In a command of the suite, before the part of it that is run."""
+
 FEW_ENTRIES: Final = 10_000
 MANY_ENTRIES: Final = 10_000_000
 
@@ -71,12 +74,13 @@ class Verdict(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One goal. `options` are those of the run whose command gives the figure."""
+    """One goal. `options` are those of the run whose command gives the figure, `whole`: all of the workload does."""
 
     workload: str
     goal: str
     judge: Callable[[Evidence], Verdict]
     options: Mapping[str, Any] = {}
+    whole: bool = False
 
 
 def judged(runs: Iterable[Run], floor: Mapping[str, float]) -> list[Goal]:
@@ -91,6 +95,8 @@ def judged(runs: Iterable[Run], floor: Mapping[str, float]) -> list[Goal]:
         except ZeroDivisionError:
             measured, met = "nothing to compare with: 0 was measured", None
         command = evidence.commands(rule.workload, **rule.options)
+        if rule.whole and command:
+            command = f"{command.partition(ONLY)[0]}{ONLY}{rule.workload}"
         goals.append(Goal(workload=rule.workload, goal=rule.goal, measured=measured, met=met, command=command))
     return goals
 
@@ -222,7 +228,7 @@ RULES: Final = (
     Rule(
         "W1", "64 × 20: messages/s ≥ 2.5 × Mosquitto's, every message fsynced", _pairs_against_mosquitto, PAIRS_AT_MOST
     ),
-    Rule("W1", "64 × 20: messages/s ≥ 30 × Prosody's", _pairs_against_prosody, PAIRS_AT_MOST),
+    Rule("W1", "64 × 20: messages/s ≥ 30 × Prosody's", _pairs_against_prosody, PAIRS_AT_MOST, whole=True),
     Rule("W1", "1 × 1: p50 ≤ 1.5 × the commit + 0.15 ms", _pairs_alone, PAIRS_ALONE),
     Rule("W2", "2,000/s: p50 ≤ 2.5 × the commit's p50", _rate_p50, RATE),
     Rule("W2", "2,000/s: p99 ≤ 5 × the commit's p99", _rate_p99, RATE),
@@ -230,11 +236,11 @@ RULES: Final = (
     Rule("W3", "p50 ahead of Mosquitto's, although 500 inboxes are stored", _group_against_mosquitto),
     Rule("W4", "≥ 300,000 entries/s to one device on loopback", _catchup_near, {"round_trip_ms": 0}),
     Rule("W4", "≥ 50,000 entries/s over a link with 50 ms round trip", _catchup_far, {"round_trip_ms": 50}),
-    Rule("W4", "memory grows by less than 8 MiB", _catchup_memory),
+    Rule("W4", "memory grows by less than 8 MiB", _catchup_memory, whole=True),
     Rule("W5", "≤ 12 KiB for each idle device", _idle),
     Rule("W6", "≥ 2,000 log-ins/s with device tokens", _storm),
-    Rule("W7", "p99 of the healthy ≤ 1.2 × that without stalled devices, median", _slow),
-    Rule("W8", "cost of a message at 10 million entries ≤ 1.5 × that at 10 thousand", _size, {"entries": MANY_ENTRIES}),
+    Rule("W7", "p99 of the healthy ≤ 1.2 × that without stalled devices, median", _slow, whole=True),
+    Rule("W8", "cost of a message at 10 million entries ≤ 1.5 × that at 10 thousand", _size, whole=True),
 )
 """In the order of the workloads."""
 

@@ -55,8 +55,12 @@ class Device:
         self._unsent = b""
 
     def send(self, data: bytes) -> None:
-        """Send now what the socket takes, and the rest as soon as it takes more. Raises BrokenPromise."""
-        if self._unsent:
+        """Send now what the socket takes, and the rest as soon as it takes more. Raises BrokenPromise.
+
+        Before the connection is there everything waits: on the loopback it may be there already, and what was sent at
+        once would come before the log-in.
+        """
+        if self._unsent or not self._connected:
             self._unsent += data
             return
         try:
@@ -198,9 +202,9 @@ class Loop:
         """Serve until `until()`. Raises BrokenPromise, also when it did not come to that within `deadline_s`."""
         end = time.monotonic() + deadline_s
         while not until():
-            self.poll(0.1)
             if time.monotonic() > end:
                 raise BrokenPromise(f"not done within {deadline_s:g} s: {self._stuck()}")
+            self.poll(0.1)
 
     def run_for(self, seconds: float) -> None:
         """Serve for so long. Raises BrokenPromise."""

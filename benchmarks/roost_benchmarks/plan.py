@@ -41,7 +41,7 @@ QUICK_S: Final = 2.5
 DURABILITY: Final = "fsync of every batch before it is acknowledged or delivered"
 """Of roost, whoever started it."""
 
-ROUNDS: Final = (("roost", 2), ("mosquitto", 2), ("prosody", 1))
+ROUNDS: Final = (("roost", 3), ("mosquitto", 3), ("prosody", 1))
 ALTERNATIONS: Final = 10
 """Of W7: its goal is a ratio close to 1, and the machine drifts."""
 STALLED: Final = 100

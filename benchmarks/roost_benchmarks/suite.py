@@ -47,7 +47,7 @@ class Step(NamedTuple):
     workload: str
     name: str
     shape: str
-    """What distinguishes it within the workload: `20x64`, `2000/s`."""
+    """What distinguishes it within the workload: `64x20`, `2000/s`."""
     broker: str
     round: int
     work: Callable[[Path, Shown], Measured]
@@ -55,8 +55,13 @@ class Step(NamedTuple):
 
     @property
     def key(self) -> str:
-        """`W1/20x64/roost`: what `--only` is compared with."""
-        return "/".join(part for part in (self.workload, self.shape, self.broker) if part)
+        """`W1/64x20/roost`: what `--only` is compared with."""
+        return f"{self.shape_key}/{self.broker}"
+
+    @property
+    def shape_key(self) -> str:
+        """`W1/64x20`: this and the same of every other broker, without which a ratio says nothing."""
+        return f"{self.workload}/{self.shape}"
 
     @property
     def title(self) -> str:
@@ -92,7 +97,7 @@ def carry_out(steps: Sequence[Step], folder: Path | None, kind: str) -> dict[Ste
                 except FAILURES as error:
                     done = Measured(_failed(step, error), "", "")
                 shown.update(1.0, f"{summary(done.run)} ({time.monotonic() - begin:.0f} s)")
-            command = f".venv/bin/python -m roost_benchmarks.suite {kind} --only {step.key}"
+            command = f".venv/bin/python -m roost_benchmarks.suite {kind} --only {step.shape_key}"
             found[step] = done._replace(run=replace(done.run, round=step.round, command=command))
     return found
 
@@ -167,7 +172,7 @@ def written(report: Report, output: Path) -> list[Path]:
 
 @click.command()
 @click.argument("kind", type=click.Choice(list(FILE_NAMES)))
-@click.option("--only", multiple=True, metavar="KEY", help="Only these, by the beginning of their key: W1, W1/20x64.")
+@click.option("--only", multiple=True, metavar="KEY", help="Only these, by the beginning of their key: W1, W1/64x20.")
 @click.option("--without-peers", is_flag=True, help="roost alone.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The disk to measure on.")
 @click.option(

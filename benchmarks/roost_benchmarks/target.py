@@ -38,6 +38,12 @@ class Target(Struct, frozen=True, kw_only=True):
         """The log-in of one of the users, with its password."""
         return Login(user=user, terminal=terminal, password=self.password(user))
 
+    def first_users(self, count: int) -> tuple[str, ...]:
+        """So many of its users. Raises RuntimeError if it has fewer: the run would not be what its options say."""
+        if len(self.users) < count:
+            raise RuntimeError(f"the run needs {count} accounts, and there are {len(self.users)}")
+        return self.users[:count]
+
     def rss_anon_bytes(self) -> int:
         """Memory of its processes, without the pages of the store's map."""
         return sum(machine.rss_anon_bytes(pid) for pid in self.pids)

@@ -149,13 +149,16 @@ class Batcher:
         When it returns, no commit is under way.
         """
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._kick_when_there_is_work)
-                await self._failed.wait()
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._kick_when_there_is_work)
+                try:
+                    await self._failed.wait()
+                finally:
+                    self._nursery = None  # from here on nothing more is begun
                 if self._failure is not None:
                     raise self._failure
         finally:
-            self._nursery = None
             with trio.CancelScope(shield=True):
                 while self._committing:
                     await self._commit_ended.wait()

@@ -146,6 +146,13 @@ def test_a_figure_is_the_median_of_the_rounds(values: list[float]) -> None:
     assert _of("log-ins/s", judged(runs, FLOOR)).met is (middle >= 2_000)
 
 
+def test_a_goal_of_several_runs_names_the_command_for_all_of_them() -> None:
+    from msgspec.structs import replace
+
+    runs = [replace(each, command=f"suite full --only W8/{each.options['entries']}") for each in sizes(20, 21)]
+    assert _of("10 million", judged(runs, FLOOR)).command == "suite full --only W8"
+
+
 def test_where_a_peer_is_ahead_it_is_said_and_why() -> None:
     ahead = [
         run("W1", broker, pairs=1, window=1, latency_ms={"p50": ms})

@@ -1,9 +1,11 @@
 """The loop of devices, over real sockets with the broker's end in the hands of the test, and a dialect of lines."""
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -178,6 +180,59 @@ def test_a_wait_has_a_deadline_and_says_who_has_what(listening: Listening) -> No
     _, near = listening.live()
     with near, pytest.raises(BrokenPromise, match=r"not done within 0\.01 s: ann/phone has 0"):
         listening.loop.run(lambda: False, 0.01)
+
+
+def test_what_is_done_is_done_however_late(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, answers = iter([0.0, 0.5, 9.0]), iter([False, True])
+    monkeypatch.setattr(loop_module, "time", SimpleNamespace(monotonic=lambda: next(now_s)))
+    listening.loop.run(lambda: next(answers), 1.0)
+    assert next(now_s) == 9
+
+
+def test_a_broker_that_never_answers_breaks_the_run(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "LOG_IN_S", 0.01)
+    with pytest.raises(BrokenPromise, match=r"not done within 0\.01 s: ann/phone has 0"):
+        listening.loop.log_in([ANN])
+
+
+def test_a_connection_that_is_reset_breaks_the_run(listening: Listening) -> None:
+    _, near = listening.live()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # socket(7): close by RST
+    near.close()
+    with pytest.raises(BrokenPromise, match="ann/phone: the connection is lost"):
+        listening.loop.run(lambda: False, SOON_S)
+
+
+def test_what_is_sent_before_the_connection_is_there_goes_after_the_opening(listening: Listening) -> None:
+    device = listening.loop.connect(ANN)
+    device.send(b"first")
+    with listening.accept() as near:
+        near.sendall(b"welcome\n")
+        listening.loop.run(lambda: device.wire.live, SOON_S)
+        assert near.recv(11, socket.MSG_WAITALL) == b"hello\nfirst"
+
+
+def test_a_device_may_connect_elsewhere(listening: Listening) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(SOON_S)
+        device = listening.loop.connect(ANN, address=other.getsockname())
+        near, _ = other.accept()
+        with near:
+            near.sendall(b"welcome\n")
+            listening.loop.run(lambda: device.wire.live, SOON_S)
+
+
+def test_a_device_that_is_closed_while_others_are_served_is_served_no_more(listening: Listening) -> None:
+    first, near_first = listening.live()
+    second, near_second = listening.live()
+    with near_first, near_second:
+        first.on_delivered = lambda: listening.loop.close(second)
+        second.on_delivered = lambda: listening.loop.close(first)
+        near_first.sendall(b"a\n")
+        near_second.sendall(b"a\n")
+        listening.loop.run(lambda: listening.loop.live == 1, SOON_S)
+        listening.loop.poll(0.001)
+        assert first.wire.delivered + second.wire.delivered == 1
 
 
 def test_a_closed_device_is_live_no_more(listening: Listening) -> None:

@@ -17,7 +17,7 @@ from roost_benchmarks.suite import Measured, Step, carry_out, chosen, in_turn, s
 ROUNDS = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 5)), unique_by=lambda pair: pair[0])
 
 
-def step(shape: str = "20x64", broker: str = "roost", work: Callable[[Path, Shown], Measured] | None = None) -> Step:
+def step(shape: str = "64x20", broker: str = "roost", work: Callable[[Path, Shown], Measured] | None = None) -> Step:
     return Step("W1", "pairs", shape, broker, 0, work or _works)
 
 
@@ -49,11 +49,11 @@ def test_two_rounds_of_two_are_a_b_a_b() -> None:
     [
         ((), 3),
         (("W1",), 3),
-        (("W1/20x64",), 2),
-        (("W1/20x64/roost",), 1),
-        (("W1/2",), 0),
+        (("W1/64x20",), 2),
+        (("W1/64x20/roost",), 1),
+        (("W1/6",), 0),
         (("W",), 0),
-        (("W1/1x1", "W1/20x64/"), 3),
+        (("W1/1x1", "W1/64x20/"), 3),
     ],
 )
 def test_a_part_is_chosen_by_the_beginning_of_its_key(only: tuple[str, ...], count: int) -> None:
@@ -62,7 +62,7 @@ def test_a_part_is_chosen_by_the_beginning_of_its_key(only: tuple[str, ...], cou
 
 def test_each_run_has_a_fresh_folder_and_says_how_to_have_it_again(tmp_path: Path) -> None:
     (found,) = carry_out([step()], tmp_path, "full").values()
-    assert found.run.command.endswith("suite full --only W1/20x64/roost")
+    assert found.run.command.endswith("suite full --only W1/64x20")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,4 +125,4 @@ def test_a_key_that_is_none_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_plan_can_be_seen_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output = _invoke(monkeypatch, [step(work=_breaks)], "quick", "--plan")
-    assert (status, output.split()) == (0, ["W1/20x64/roost", "#1"])
+    assert (status, output.split()) == (0, ["W1/64x20/roost", "#1"])

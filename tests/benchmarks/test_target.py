@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from roost_benchmarks.dialects.port import Login
 from roost_benchmarks.dialects.roost import RoostDialect
 from roost_benchmarks.target import Meter, Target
@@ -17,6 +19,13 @@ def target(*pids: int) -> Target:
 def test_each_user_logs_in_with_its_own_password() -> None:
     assert target().login("ann", "pc") == Login("ann", "pc", "secret of ann")
     assert target().login("bob").name == "bob/phone"
+
+
+def test_a_run_gets_the_users_it_needs_or_none() -> None:
+    assert target().first_users(1) == ("ann",)
+    assert target().first_users(2) == ("ann", "bob")
+    with pytest.raises(RuntimeError, match="needs 3 accounts, and there are 2"):
+        target().first_users(3)
 
 
 def test_groups_need_no_making_unless_the_broker_says_so() -> None:

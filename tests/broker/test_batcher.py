@@ -309,6 +309,32 @@ async def test_what_is_submitted_at_once_and_then_kicked_is_one_batch() -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("after_s", [0, COMMIT_S / 4, COMMIT_S * 3 / 4])
+@in_virtual_time
+async def test_whatever_is_kicked_while_it_stops_it_stops(after_s: float) -> None:
+    """At whatever moment of the end: the sessions end in the same moment, with what they had just read."""
+    made = Bench()
+
+    async def session() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for n in range(8):
+                    made.batcher.submit(message(n), kicks=True)
+                    made.batcher.kick()
+                    await trio.lowlevel.checkpoint()
+
+    with trio.fail_after(10 * COMMIT_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.batcher.serve)
+            nursery.start_soon(session)
+            made.submit(100)
+            await trio.sleep(after_s)
+            nursery.cancel_scope.cancel()
+    assert len(made.store.batches) <= 1
+
+
 @in_virtual_time
 async def test_a_settle_that_fails_ends_the_broker() -> None:
     made = Bench()

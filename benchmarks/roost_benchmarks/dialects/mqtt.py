@@ -5,7 +5,8 @@ sender fan-out, so the sender publishes each message twice: to the recipient's t
 devices subscribe with *no local*, so that the phone that sends does not get its own copy. A group is one topic.
 
 Every payload begins with who sent it and its number: eight bytes each. So it shows at once when a message is missing,
-doubled or out of order for a device. Clauses are those of the MQTT 5.0 standard.
+doubled or out of order for a device; and, by the packet identifiers, when an acknowledgement is. Clauses are those of
+the MQTT 5.0 standard.
 """
 
 import struct
@@ -16,6 +17,8 @@ from roost_benchmarks.dialects.port import BrokenPromise, Login
 MARK = struct.Struct(">QQ")
 """What a payload begins with: the sender, and the number of the message among those to this address."""
 
+_unpack_mark = MARK.unpack_from
+
 _PUBLISH_QOS_1 = 0x32
 _PUBACK = 0x40
 _CONNACK = 0x20
@@ -24,7 +27,6 @@ _QOS_1_NO_LOCAL = 0x05
 _FAILURE = 0x80
 
 _U16 = struct.Struct(">H")
-_ACK = struct.Struct(">BBH")
 _IDS = 32_767
 """Messages until the packet identifiers begin again: two for each, of the 65,535 there are (2.2.1)."""
 
@@ -54,15 +56,21 @@ def _topic(to: str) -> str:
 
 
 class MqttWire:
-    """See `Wire`. Every message is acknowledged at once, as the protocol demands it."""
+    """See `Wire`. Every message is acknowledged at once, as the protocol demands it.
 
-    __slots__ = ("_last", "_login", "_rest", "_subscribed", "delivered", "live", "settled", "token")
+    `Login.backlog` changes nothing: the sessions are persistent, so what waits for one always comes.
+    """
+
+    __slots__ = ("_due", "_last", "_login", "_rest", "_step", "delivered", "live", "settled", "token")
 
     def __init__(self, login: Login) -> None:
         self._login = login
         self._rest = b""
-        self._last: dict[bytes, int] = {}
-        self._subscribed = 0
+        self._last: dict[int, int] = {}
+        self._step = 0
+        """How far it is from one packet identifier to the next: 0 until the first is acknowledged."""
+        self._due = 0
+        """The packet identifier of the next acknowledgement; 0: any."""
         self.live = False
         self.delivered = 0
         self.settled = 0
@@ -93,22 +101,36 @@ class MqttWire:
             if kind == _PUBLISH_QOS_1:
                 topic_end = head + 2 + (data[head] << 8 | data[head + 1])
                 answers.append(_PUBACK_HEAD + data[topic_end : topic_end + 2])
-                self._count(data, topic_end + 3 + data[topic_end + 2])
+                self._count(data, topic_end + 3 + data[topic_end + 2], end)
             elif kind == _PUBACK:
                 if length > 2 and data[head + 2] >= _FAILURE:
                     raise BrokenPromise(f"{self._login.name}: PUBACK with reason code {data[head + 2]:#x}")
-                self.settled += not data[head + 1] & 1  # the second publish of a message has an even identifier
+                self._settle(data[head] << 8 | data[head + 1])
             else:
                 answers.append(self._other(kind, data[head:end]))
             at = end
         self._rest = data[at:]
         return b"".join(answers)
 
-    def _count(self, data: bytes, at: int) -> None:
-        sender, number = data[at : at + 8], int.from_bytes(data[at + 8 : at + 16], "big")
+    def _settle(self, identifier: int) -> None:
+        """One publish is acknowledged. Mosquitto answers in the order of the publishes, so none is left out."""
+        if not self._due:  # 1: there are two publishes for a message; 2: one
+            self._due = self._step = 2 - identifier % 2
+        if identifier != self._due:
+            raise BrokenPromise(f"{self._login.name}: PUBACK of {identifier} where that of {self._due} was due")
+        self._due = identifier + self._step
+        if self._due > 2 * _IDS:
+            self._due = self._step
+        self.settled += not identifier & 1  # the last publish of a message has an even identifier
+
+    def _count(self, data: bytes, at: int, end: int) -> None:
+        """A message, whose payload is from here to there."""
+        if end - at < MARK.size:
+            raise BrokenPromise(f"{self._login.name}: a message of somebody else: {data[at:end].hex()}")
+        sender, number = _unpack_mark(data, at)
         due = self._last.get(sender, 0) + 1
         if number != due:
-            raise BrokenPromise(f"{self._login.name}: number {number} of sender {sender.hex()} where {due} was due")
+            raise BrokenPromise(f"{self._login.name}: number {number} of sender {sender:08x} where {due} was due")
         self._last[sender] = number
         self.delivered += 1
 

@@ -20,9 +20,10 @@ when the stream rests, and a broker may count in steps of 32 entries: with large
 
 _HEADER = struct.Struct(">IB")
 _U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
 _NUMBER_AT = 10  # header 5, map 1, the key "seq" 4
 _COUNT_AT = 8  # header 5, map 1, the key "n" 2
-_UINT16, _UINT32 = 0xCD, 0xCE
+_UINT16, _UINT32, _UINT64 = 0xCD, 0xCE, 0xCF
 _REFUSED = b"\xa6reason"  # a PUBACK of success leaves it out
 
 _DELIVER = FrameType.DELIVER.value
@@ -177,6 +178,8 @@ def _number(data: bytes, at: int) -> int:
         return data[at + 1] << 8 | data[at + 2]
     if first == _UINT32:
         return int(_U32.unpack_from(data, at + 1)[0])
+    if first == _UINT64:
+        return int(_U64.unpack_from(data, at + 1)[0])
     return data[at + 1]
 
 

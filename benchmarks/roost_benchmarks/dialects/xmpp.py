@@ -5,6 +5,7 @@ carbon has the body of the message it copies. XMPP does not acknowledge that a m
 sender asks the server for something with an `iq`, whose answer says that everything before it was taken.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from zlib import crc32
@@ -14,6 +15,10 @@ from roost_benchmarks.dialects.port import BrokenPromise, Login
 DOMAIN = "localhost"
 
 _REFUSALS = (b"<failure", b"<stream:error", b"id='bind' type='error'", b"type='error' id='bind'")
+
+_ERROR = b"type='error'"
+_BOUNCE = re.compile(rb"<message [^>]*type='error'")
+"""A message that comes back. The answers to the questions are errors too, of a server that has no ping module."""
 
 _BODY = b"<body>"
 _SENDER_CHARS, _NUMBER_CHARS = 8, 10
@@ -55,7 +60,11 @@ class XmppWire:
         """See `Wire.receive`."""
         data = self._rest + data
         if not self.live:
-            return self._log_in(data)
+            answer = self._log_in(data)
+            if not self.live:
+                return answer
+        if _ERROR in data and (bounce := _BOUNCE.search(data)):
+            raise BrokenPromise(f"{self._login.name}: refused: {data[bounce.start() :][:300].decode(errors='replace')}")
         at = 0
         while (found := data.find(_BODY, at)) >= 0:
             mark = found + len(_BODY)
@@ -88,7 +97,10 @@ class XmppWire:
         self.delivered += 1
 
     def _log_in(self, data: bytes) -> bytes:
-        """One step further for each answer that is all there."""
+        """One step further for each answer that is all there.
+
+        Messages may come from the presence on, before the last answer: `receive` counts what came with that.
+        """
         awaited, said = self._steps()[self._step]
         if any(word in data for word in _REFUSALS):
             raise BrokenPromise(f"{self._login.name} could not log in: {data[-300:].decode(errors='replace')}")

@@ -12,7 +12,7 @@ from roost_benchmarks.loop import Device, Loop
 from roost_benchmarks.progress import Progress, Unseen
 from roost_benchmarks.result import Oracle, Run
 from roost_benchmarks.target import Meter, Target
-from roost_benchmarks.workloads.pairs import LOOK_EVERY_S, STALL_S, TERMINALS
+from roost_benchmarks.workloads.pairs import LOOK_EVERY_S, QUIET_S, STALL_S, TERMINALS, check_own
 
 GROUP: Final = "everybody"
 
@@ -76,6 +76,7 @@ class _FanOut:
         """Everything is delivered: count it, and see that nothing more than that was. Raises BrokenPromise."""
         if any(wire.delivered != self._publisher.n for wire in self._wires):
             raise BrokenPromise("a device got more messages than were published")
+        check_own(self._sender, self._publisher.n)
         return self._publisher.n * len(self._wires)
 
     def _delivered(self) -> None:
@@ -85,6 +86,8 @@ class _FanOut:
         if self._reached < len(self._wires):
             return
         done = min([wire.delivered for wire in self._wires])
+        if done > len(self._due_ns):
+            raise BrokenPromise("every device got more messages than were published")
         now = time.perf_counter_ns()
         while self.complete < done:
             self.latencies_ns.append(now - self._due_ns[self.complete])
@@ -92,8 +95,8 @@ class _FanOut:
 
 
 def run(target: Target, options: GroupOptions, progress: Progress) -> Run:
-    """One run. Raises BrokenPromise when a message is missed, doubled or refused."""
-    sender_name, *members = target.users[: options.users]
+    """One run. Raises BrokenPromise when a message is missed, doubled or refused; RuntimeError for too few accounts."""
+    sender_name, *members = target.first_users(options.users)
     target.make_group(options.group, [sender_name, *members])
     with Loop(target) as loop:
         sender_login, *logins = _logins(target, sender_name, members, options)
@@ -109,6 +112,7 @@ def run(target: Target, options: GroupOptions, progress: Progress) -> Run:
         loop.run(fan_out.is_drained, STALL_S)
         messages = fan_out.complete - warm
         process, generator = meter.stop(messages)
+        loop.run_for(QUIET_S)
         checked = fan_out.checked()
     latency = Latency().record_all(fan_out.latencies_ns[warm:])
     shape = {name: getattr(options, name) for name in ("members", "devices", "body_bytes", "rate_per_s")}

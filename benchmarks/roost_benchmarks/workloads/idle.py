@@ -28,18 +28,26 @@ class IdleOptions(Struct, frozen=True, kw_only=True):
 
 
 def run(target: Target, options: IdleOptions, progress: Progress) -> Run:
-    """One run. Raises BrokenPromise, and RuntimeError for a broker whose memory cannot be seen from here."""
+    """One run of at least two devices, the first of which is not measured.
+
+    Raises BrokenPromise, and RuntimeError for too few devices or accounts and for a broker whose memory cannot be seen
+    from here.
+    """
     if not target.pids:
         raise RuntimeError("the memory of a broker on another machine cannot be seen from here")
-    count = allow_connections(options.devices)
     terminals = TERMINALS[: options.devices_per_user]
-    logins = [target.login(user, terminal) for user in target.users for terminal in terminals][:count]
+    count = allow_connections(options.devices)
+    users = target.first_users(-(-count // len(terminals)))
+    logins = [target.login(user, terminal) for user in users for terminal in terminals][:count]
+    if count < 2:
+        raise RuntimeError(f"{count} devices: at least 2 are needed, for the first is not measured")
     with Loop(target) as loop:
         loop.log_in(logins[:1])  # so that what the first one needs of the broker is not counted to it
         before = target.rss_anon_bytes()
         meter = Meter(target)
+        began = time.perf_counter()
         loop.log_in(logins[1:], lambda done: progress.update(done / count, f"{done:,} of {count:,} logged in"))
-        log_in_s = time.perf_counter()
+        log_in_s = time.perf_counter() - began
         loop.run_for(SETTLE_S)
         process, generator = meter.stop(count - 1)
         each = (target.rss_anon_bytes() - before) / (count - 1)
@@ -51,7 +59,7 @@ def run(target: Target, options: IdleOptions, progress: Progress) -> Run:
         options={"devices": count, "devices_per_user": options.devices_per_user},
         figures={
             "memory_per_device_bytes": round(each),
-            "log_ins_per_s": round((count - 1) / (meter.seconds - (time.perf_counter() - log_in_s)), 1),
+            "log_ins_per_s": round((count - 1) / log_in_s, 1),
         },
         process=process,
         generator=generator,

@@ -14,7 +14,7 @@ from msgspec import Struct, to_builtins
 
 from roost_benchmarks.dialects.port import BrokenPromise
 from roost_benchmarks.latency import Latency
-from roost_benchmarks.loop import Loop
+from roost_benchmarks.loop import Device, Loop
 from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Oracle, Run
 from roost_benchmarks.target import Meter, Target
@@ -24,6 +24,8 @@ TERMINALS: Final = ("phone", "pc", "pad", "web", "watch", "tv", "bot", *(f"type{
 
 STALL_S: Final = 60.0
 """A broker that delivers nothing more for so long has lost something."""
+QUIET_S: Final = 0.05
+"""After everything has come, until it is counted: one copy too many of the last message comes after it."""
 LOOK_EVERY_S: Final = 0.5
 """How often the live figures are shown."""
 RECENT: Final = 50
@@ -90,6 +92,8 @@ class Pair:
         done = min([wire.delivered for wire in self._wires]) - self.complete
         if done <= 0:
             return
+        if done > len(self._sent_ns):
+            raise BrokenPromise(f"{self.sender.login.name}: more messages came than the {self.published} published")
         now = time.perf_counter_ns()
         pop = self._sent_ns.popleft
         self.latencies_ns.extend([now - pop() for _ in range(done)])
@@ -99,8 +103,8 @@ class Pair:
 
 
 def run(target: Target, options: PairsOptions, progress: Progress) -> Run:
-    """One run. Raises BrokenPromise when a message is missed, doubled or refused."""
-    users = target.users[: options.users]
+    """One run. Raises BrokenPromise when a message is missed, doubled or refused; RuntimeError for too few accounts."""
+    users = target.first_users(options.users)
     with Loop(target) as loop:
         pairs = [Pair(loop, target, (users[at], users[at + 1]), options) for at in range(0, len(users), 2)]
         return _measured(target, options, progress, loop, pairs)
@@ -121,6 +125,7 @@ def _measured(target: Target, options: PairsOptions, progress: Progress, loop: L
     for pair in pairs:
         pair.refill = False
     loop.run(lambda: not any(pair.in_flight for pair in pairs), STALL_S)
+    loop.run_for(QUIET_S)
     latency = Latency().record_all(value for pair in pairs for value in pair.latencies_ns)
     copies = 2 * options.devices - 1
     shape = to_builtins(options)
@@ -153,7 +158,15 @@ def _checked(pairs: Sequence[Pair]) -> int:
                     f"{device.login.name} got {device.wire.delivered} messages, {pair.published} were published"
                 )
             checked += device.wire.delivered
+        check_own(pair.sender, pair.published)
     return checked
+
+
+def check_own(sender: Device, published: int) -> None:
+    """A sender is shown each of its messages once or, where a broker does not do that, none. Raises BrokenPromise."""
+    shown = sender.wire.delivered
+    if shown not in {0, published}:
+        raise BrokenPromise(f"{sender.login.name} was shown {shown} messages of its own, {published} were published")
 
 
 def _live(pairs: Sequence[Pair], complete_before: int, elapsed_s: float) -> str:

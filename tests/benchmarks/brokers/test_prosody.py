@@ -22,5 +22,6 @@ def test_pairs_and_a_group(tmp_path: Path) -> None:
         assert pairs.run(target, options, Unseen()).oracle.entries_checked > 0
         done = group.run(target, GroupOptions(members=3, messages=2, warm_up_messages=1), Unseen())
         assert done.oracle.entries_checked == 3 * 6
+        assert target.version[0].isdigit()
         port = target.address[1]
     assert not listens(port)

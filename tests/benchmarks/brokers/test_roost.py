@@ -6,6 +6,7 @@ import pytest
 
 from roost_benchmarks.brokers.port import PASSWORD, listens
 from roost_benchmarks.brokers.roost import Roost, ask, cheap_hash
+from roost_benchmarks.dialects.port import BrokenPromise
 from roost_benchmarks.loop import Loop
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.operations import CreateUser
@@ -35,6 +36,16 @@ def test_a_group_may_have_more_members_than_one_request_names(tmp_path: Path) ->
         assert (group["owner"], set(group["members"])) == (USERS[0], set(USERS))
         with pytest.raises(RuntimeError, match="POST /v1/groups"):
             target.make_group("all", USERS[:1])
+
+
+def test_the_count_in_a_body_is_seen_in_what_it_really_delivers(tmp_path: Path) -> None:
+    """Two who write are as one who repeats a message: the numbers are dense, and only the bodies show it."""
+    with Roost().start(tmp_path, ["ann", "bob", "zoe"]) as target, Loop(target) as loop:
+        bob, zoe, _ = loop.log_in([target.login(user) for user in ("bob", "zoe", "ann")])
+        for device in (bob, zoe):
+            device.send(target.dialect.publisher(device.login, "user/ann", 128).frames(1))
+        with pytest.raises(BrokenPromise, match="ann/phone: the sender's message 1 where 2 was due"):
+            loop.run(lambda: False, 20)
 
 
 def test_the_store_is_filled_before_it_starts(tmp_path: Path) -> None:

@@ -72,6 +72,23 @@ def test_a_message_is_published_for_both_sides_and_settled_by_the_second_answer(
         wire.receive(bytes.fromhex("4003 0003 97"))
 
 
+@pytest.mark.parametrize("identifiers", [[1, 3], [1, 1], [1, 2, 4], [2, 3], [2, 2], [2, 6]])
+def test_an_acknowledgement_that_is_missed_or_doubled_is_noticed(identifiers: list[int]) -> None:
+    wire = live()
+    with pytest.raises(BrokenPromise, match="was due"):
+        wire.receive(b"".join(b"\x40\x02" + each.to_bytes(2, "big") for each in identifiers))
+
+
+@pytest.mark.parametrize("to", ["user/bob", "group/all"])
+def test_acknowledgements_begin_again_with_the_identifiers(to: str) -> None:
+    publisher = MqttDialect().publisher(ALICE, to, 16)
+    wire = live()
+    for _ in range(5):
+        for packet in delivered(publisher.frames(8_000)):
+            wire.receive(b"\x40\x02" + packet[-19:-17])
+    assert wire.settled == publisher.n == 40_000
+
+
 def test_a_message_to_a_group_is_published_once() -> None:
     publisher = MqttDialect().publisher(ALICE, "group/all", 64)
     assert len(delivered(publisher.frames(3))) == publisher.n == 3
@@ -98,6 +115,24 @@ def test_cut_at_every_byte() -> None:
         wire.receive(stream[:cut])
         wire.receive(stream[cut:])
         assert wire.delivered == 2
+
+
+def test_messages_of_different_lengths_and_from_different_topics() -> None:
+    made = [messages(3), messages(3, sender="carol", body_bytes=20), messages(3, sender="dave", body_bytes=5_000)]
+    group = delivered(MqttDialect().publisher(Login(user="erin"), "group/all", 128).frames(3))
+    stream = b"".join(b"".join(each) for each in zip(*made, group, strict=True))
+    for cut in range(len(stream) + 1):
+        wire = live()
+        wire.receive(stream[:cut])
+        wire.receive(stream[cut:])
+        assert wire.delivered == 12
+
+
+@pytest.mark.parametrize("packet", ["e000", "e0018e", "e0028e00", "3206 0001 61 0001 00", "3a02 0000", "0000"])
+def test_what_nobody_expects_breaks_off(packet: str) -> None:
+    wire = live()
+    with pytest.raises(BrokenPromise, match="bob/phone"):
+        wire.receive(bytes.fromhex(packet))
 
 
 def test_senders_are_counted_each_by_itself() -> None:

@@ -10,11 +10,12 @@ from roost_benchmarks.dialects.port import BrokenPromise, Login
 from roost_benchmarks.dialects.roost import ACK_SHARE_BYTES, RoostDialect, RoostPublisher, RoostWire
 from roost_protocol import codec
 from roost_protocol.frames import Ack, Connack, Connect, Deliver, Disconnect, Entry, Frame, Granted, Puback, Publish
+from roost_protocol.limits import NUMBER_MAX
 from roost_protocol.reasons import Reason
 
 LOGIN = Login("ann", "phone", "secret")
 ID = "0" * 16
-WIDTHS = (0, 126, 127, 128, 254, 255, 256, 65_534, 65_535, 65_536, 2**32 - 4)
+WIDTHS = (0, 126, 127, 128, 254, 255, 256, 65_534, 65_535, 65_536, 2**32 - 4, 2**32 - 1, 2**32, NUMBER_MAX - 3)
 
 
 def joined(frames: Iterable[Frame]) -> bytes:
@@ -156,6 +157,94 @@ def test_bytes_may_come_in_any_pieces(data: st.DataObject) -> None:
     for begin, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
         wire.receive(whole[begin:end])
     assert (wire.live, wire.position, wire.delivered, wire.settled) == (True, 132, 12, 12)
+
+
+def conversation(at: int, count: int = 12) -> list[Frame]:
+    """Own messages and another's in turn, from a position (and a count) on, in a stream as a broker makes it."""
+    frames: list[Frame] = [Connack(position=at, settled_n=at)]
+    for number, body in enumerate(bodies(count), 1):
+        frames.append(Deliver(seq=at + 2 * number - 1, entry=entry(body)))
+        frames.append(Deliver(seq=at + 2 * number, kind="own", device="bench-phone", n=at + number, entry=entry()))
+        frames.append(Puback(n=at + number, seq=at + 2 * number, id=ID, time=1))
+    return frames
+
+
+def state(wire: RoostWire) -> tuple[bool, int, int, int]:
+    return wire.live, wire.position, wire.delivered, wire.settled
+
+
+class Decoded:
+    """The same, from a full decode. As a wire does, it looks at what is settled once for each read, at its end."""
+
+    def __init__(self) -> None:
+        self._buffer = codec.ReceiveBuffer(1_000_000)
+        self._before = self._acknowledged = self._newest_own = 0
+        self.state = (False, 0, 0, 0)
+
+    def receive(self, data: bytes) -> None:
+        is_live, position, delivered, settled = self.state
+        for frame in self._buffer.cut(data):
+            match frame:
+                case Connack():
+                    is_live, position = True, frame.position
+                    self._before = self._acknowledged = frame.settled_n
+                case Deliver():
+                    position, delivered = frame.seq, delivered + 1
+                case Puback():
+                    self._acknowledged, self._newest_own = frame.n, frame.seq or 0
+        if position >= self._newest_own:
+            settled = self._acknowledged - self._before
+        self.state = (is_live, position, delivered, settled)
+
+
+@pytest.mark.parametrize("at", [0, 120, 250, 65_530, 2**32 - 5])
+def test_wherever_it_is_cut_it_is_read_as_the_codec_reads_it(at: int) -> None:
+    whole = joined(conversation(at, 5))
+    for cut in range(1, len(whole)):
+        wire, decoded = RoostWire(LOGIN), Decoded()
+        for piece in (whole[:cut], whole[cut:]):
+            wire.receive(piece)
+            decoded.receive(piece)
+            assert state(wire) == decoded.state, cut
+        assert state(wire) == (True, at + 10, 10, 5), cut
+
+
+def test_it_may_come_byte_by_byte() -> None:
+    whole, wire, decoded = joined(conversation(123)), RoostWire(LOGIN), Decoded()
+    for at in range(len(whole)):
+        wire.receive(whole[at : at + 1])
+        decoded.receive(whole[at : at + 1])
+        assert state(wire) == decoded.state, at
+    assert state(wire) == (True, 147, 24, 12)
+
+
+@given(data=st.data())
+def test_any_stream_counts_as_in_a_full_decode(data: st.DataObject) -> None:
+    at = data.draw(st.sampled_from(WIDTHS[:-1]))
+    kinds = data.draw(st.lists(st.sampled_from(["message", "own", "erased", "puback"]), max_size=30))
+    seq, n = at, at
+    frames: list[Frame] = [Connack(position=at, settled_n=at)]
+    for kind in kinds:
+        body = data.draw(st.binary(min_size=1, max_size=40))
+        if kind == "puback":
+            n += 1
+            frames.append(Puback(n=n, seq=seq + data.draw(st.integers(0, 3)), id=ID, time=1))
+            continue
+        seq += 1
+        match kind:
+            case "message":
+                frames.append(Deliver(seq=seq, entry=entry(body)))
+            case "own":
+                frames.append(Deliver(seq=seq, kind="own", device="bench-phone", n=n + 1, entry=entry(body)))
+            case _:
+                frames.append(Deliver(seq=seq, kind="erased"))
+    whole = joined(frames)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(whole)), max_size=10)))
+    wire, decoded = RoostWire(LOGIN), Decoded()
+    for begin, end in zip([0, *cuts], cuts, strict=False):
+        wire.receive(whole[begin:end])
+        decoded.receive(whole[begin:end])
+        assert state(wire) == decoded.state
 
 
 def test_it_acknowledges_after_a_quarter_of_its_window() -> None:

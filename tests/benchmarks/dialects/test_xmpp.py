@@ -63,6 +63,26 @@ def test_a_refused_log_in_breaks_off() -> None:
         wire.receive(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>")
 
 
+def test_messages_that_come_with_the_last_answer_count() -> None:
+    wire = XmppDialect({}).wire(ALICE)
+    for step in STEPS[:-1]:
+        wire.receive(step)
+    one, other, begun = messages(3)
+    wire.receive(one + STEPS[-1] + other + begun[:50])
+    assert wire.live
+    assert wire.delivered == 2
+    wire.receive(begun[50:])
+    assert wire.delivered == 3
+
+
+def test_a_message_that_comes_back_is_a_refusal_and_an_answer_is_not() -> None:
+    wire = live()
+    wire.receive(messages(1)[0] + b"<iq type='error' id='settled-1'><error type='cancel'/></iq>")
+    assert wire.settled == 1
+    with pytest.raises(BrokenPromise, match="service-unavailable"):
+        wire.receive(b"<message from='bob@localhost' type='error'><error><service-unavailable/></error></message>")
+
+
 @given(st.integers(1, 12), st.lists(st.integers(1, 400), min_size=1))
 def test_however_it_is_cut_each_message_counts_once(count: int, sizes: list[int]) -> None:
     stream = (

@@ -41,6 +41,12 @@ def test_pictures_need_no_floor() -> None:
     assert [picture.name for picture in pictures(report(runs(), {"commit_1_ms": FLOOR["commit_1_ms"]}))] == EVERY
 
 
+def test_one_that_is_slower_by_far_is_named_and_not_drawn() -> None:
+    found = [run("W3", "group", broker, {}, ms) for broker, ms in (("roost", 9.0), ("prosody", 400.0))]
+    (picture,) = pictures(report(found))
+    assert "Not drawn: prosody, p50 40" in picture.caption
+
+
 def test_any_number_of_curves_fits() -> None:
     for count in range(1, len(CURVES) + 1):
         found = [

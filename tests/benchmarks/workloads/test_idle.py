@@ -29,3 +29,11 @@ def test_devices_do_nothing_and_cost_memory(tmp_path: Path, monkeypatch: pytest.
 def test_the_memory_of_a_broker_elsewhere_cannot_be_seen(tmp_path: Path) -> None:
     with Roost().start(tmp_path, ["ann"]) as target, pytest.raises(RuntimeError, match="another machine"):
         idle.run(structs.replace(target, pids=()), IdleOptions(devices=1), Unseen())
+
+
+def test_one_device_cannot_be_measured_and_too_few_accounts_are_no_smaller_run(tmp_path: Path) -> None:
+    with Roost().start(tmp_path, ["ann"]) as target:
+        with pytest.raises(RuntimeError, match="at least 2"):
+            idle.run(target, IdleOptions(devices=1), Unseen())
+        with pytest.raises(RuntimeError, match="needs 2 accounts, and there are 1"):
+            idle.run(target, IdleOptions(devices=5), Unseen())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from benchmarks.faulty import AT, Fault, faulty
 from roost_benchmarks.brokers.roost import Roost
 from roost_benchmarks.dialects.port import BrokenPromise
 from roost_benchmarks.latency import Latency
@@ -102,3 +103,65 @@ def test_a_message_that_is_none_of_ours_breaks_the_run(tmp_path: Path, to: str) 
 def test_a_refused_password_breaks_the_run(tmp_path: Path) -> None:
     with Roost().start(tmp_path, USERS) as target, pytest.raises(BrokenPromise, match="user name or password is wrong"):
         pairs.run(structs.replace(target, password=lambda _: "wrong"), PairsOptions(pairs=1), Unseen())
+
+
+def test_too_few_accounts_are_no_smaller_run(tmp_path: Path) -> None:
+    with (
+        Roost().start(tmp_path, USERS) as target,
+        pytest.raises(RuntimeError, match="needs 8 accounts, and there are 6"),
+    ):
+        pairs.run(target, PairsOptions(pairs=4), Unseen())
+
+
+LONG = PairsOptions(pairs=1, window=3, warm_up_s=0, duration_s=60)
+"""Far longer than it takes until something is seen."""
+OPEN = PairsOptions(pairs=1, rate_per_s=1_000, warm_up_s=0, duration_s=0.03)
+
+
+@pytest.mark.parametrize("options", [structs.replace(LONG, duration_s=0.05), OPEN])
+def test_a_broker_that_keeps_its_promises_passes(options: PairsOptions) -> None:
+    with faulty(Fault.NONE, USERS) as target:
+        run = pairs.run(target, options, Unseen())
+    assert run.counts
+    assert run.process is None
+    assert run.oracle.entries_checked == 90 if options is OPEN else run.oracle.entries_checked >= 3 * 3
+
+
+@pytest.mark.parametrize("options", [LONG, OPEN], ids=["closed loop", "open loop"])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault.NUMBER_SKIPPED, "user1/.*: number 6 where 5 was due"),
+        (Fault.NUMBER_DOUBLED, "user1/.*: number 5 where 6 was due"),
+        (Fault.MESSAGE_DOUBLED, "user1/.*: the sender's message 5 where 6 was due"),
+        (Fault.MESSAGE_LOST, "user1/.*: the sender's message 6 where 5 was due"),
+        (Fault.ACKNOWLEDGEMENT_LOST, "user0/phone: publish 5 got .*n=6"),
+        (Fault.REFUSED, "user0/phone: publish 5 got .*no such user"),
+        (Fault.CLOSED, "user0/phone: (the broker closed|the connection is lost|cannot send)"),
+    ],
+)
+def test_a_broken_promise_breaks_the_run(fault: Fault, words: str, options: PairsOptions) -> None:
+    with faulty(fault, USERS) as target, pytest.raises(BrokenPromise, match=words):
+        pairs.run(target, options, Unseen())
+
+
+def test_what_a_sender_is_shown_twice_breaks_the_run() -> None:
+    words = "user0/phone was shown 31 messages of its own, 30 were published"
+    with faulty(Fault.OWN_DOUBLED, USERS) as target, pytest.raises(BrokenPromise, match=words):
+        pairs.run(target, OPEN, Unseen())
+
+
+@pytest.mark.parametrize("options", [structs.replace(LONG, duration_s=0.05), OPEN])
+def test_what_never_comes_breaks_the_run(options: PairsOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "STALL_S", 0.1)
+    words = r"not done within 0\.1 s: .*user1/phone has [0-4]"
+    with faulty(Fault.SILENT, USERS) as target, pytest.raises(BrokenPromise, match=words):
+        pairs.run(target, options, Unseen())
+
+
+def test_more_than_was_published_breaks_the_run_although_bodies_have_no_count() -> None:
+    """Of the last message there is one too many, after everything that was waited for."""
+    options = PairsOptions(pairs=1, rate_per_s=100, devices=1, body_bytes=1, warm_up_s=0, duration_s=AT / 100)
+    words = "more messages came than the 5 published"
+    with faulty(Fault.MESSAGE_DOUBLED, USERS) as target, pytest.raises(BrokenPromise, match=words):
+        pairs.run(target, options, Unseen())
