@@ -33,6 +33,9 @@ FORMAT: Final = 1
 GENERATOR_SHARE_MAX: Final = 0.9
 """Of a core: a generator that used more was the bottleneck, and measured itself."""
 
+BROKER_SHARE_MIN: Final = 0.95
+"""Of a core: a broker that used as much was itself what was waited for."""
+
 
 class Process(Struct, frozen=True, kw_only=True):
     """What the measured broker cost, over all of its processes, while the run was measured."""
@@ -52,9 +55,14 @@ class Generator(Struct, frozen=True, kw_only=True):
     was_the_bottleneck: bool
 
     @classmethod
-    def of(cls, cpu_share: float) -> Self:
-        """Judge a share of a core, as measured."""
-        return cls(cpu_share=round(cpu_share, 3), was_the_bottleneck=cpu_share > GENERATOR_SHARE_MAX)
+    def of(cls, cpu_share: float, broker_share: float | None = None) -> Self:
+        """Judge a share of a core, as measured, beside that of the broker if it is known.
+
+        A generator that takes nearly all of its core is no bottleneck beside a broker that takes all of its own: both
+        run in one thread, and it is the broker that all wait for. The rule is the same for every broker.
+        """
+        waited_for = broker_share is not None and broker_share >= BROKER_SHARE_MIN
+        return cls(cpu_share=round(cpu_share, 3), was_the_bottleneck=cpu_share > GENERATOR_SHARE_MAX and not waited_for)
 
 
 class Oracle(Struct, frozen=True, kw_only=True):

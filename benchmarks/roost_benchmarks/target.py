@@ -75,4 +75,4 @@ class Meter:
             cpu_us_per_message=round(used_s / messages * 1e6, 2) if messages else 0.0,
             rss_anon_bytes=self._target.rss_anon_bytes(),
         )
-        return process, Generator.of(own_share)
+        return process, Generator.of(own_share, process.cpu_share)

@@ -123,3 +123,20 @@ def test_a_number_has_as_many_decimals_as_it_deserves(value: float, text: str) -
 def test_figures_are_said_with_their_units() -> None:
     figures = {"messages_per_s": 1_234.56, "memory_growth_bytes": 14_405_632.0, "time_to_head_s": 0.3258}
     assert figure_words(figures) == ["1,235 messages/s", "memory growth bytes 14,405,632", "time to head s 0.326"]
+
+
+@pytest.mark.parametrize(
+    ("own", "broker", "bottleneck"),
+    [
+        (0.89, 0.5, False),
+        (0.91, 0.5, True),
+        (0.91, None, True),
+        (0.99, 0.94, True),
+        (0.99, 0.95, False),
+        (1.0, 1.6, False),
+    ],
+)
+def test_a_busy_generator_is_no_bottleneck_beside_a_busier_broker(
+    own: float, broker: float | None, bottleneck: bool
+) -> None:
+    assert Generator.of(own, broker).was_the_bottleneck is bottleneck
