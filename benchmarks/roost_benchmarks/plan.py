@@ -7,8 +7,12 @@ fewer and shorter runs: it is more than ten times slower, and its figures are st
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from msgspec.structs import replace
+
+from roost_benchmarks import floor
 from roost_benchmarks.brokers.port import Broker
 from roost_benchmarks.goals import FEW_ENTRIES, MANY_ENTRIES
 from roost_benchmarks.progress import Progress
@@ -45,6 +49,11 @@ ROUNDS: Final = (("roost", 3), ("mosquitto", 3), ("prosody", 1))
 ALTERNATIONS: Final = 10
 """Of W7: its goal is a ratio close to 1, and the machine drifts."""
 STALLED: Final = 100
+
+WITH_FLOOR: Final = ("W1", "W2", "W3")
+"""Workloads whose latency is held against the floor of the same moment."""
+FLOOR_ROUNDS: Final = 60
+"""Commits of each size for it: under a second."""
 
 ROUNDS_ALONE: Final = 2
 """Of a workload that only roost can run."""
@@ -101,10 +110,12 @@ def _quick(_: Sequence[str]) -> "Iterator[Step]":
 def _full(brokers: Sequence[str]) -> "Iterator[Step]":
     from roost_benchmarks.suite import in_turn
 
+    # What is about latency comes first: a disk that was written gigabytes to is slower for a while.
     turns = in_turn([(name, count) for name, count in ROUNDS if name in brokers])
-    yield from _between_pairs(turns)
+    yield from _latencies(turns)
     for broker, number in turns:
         yield _group(broker, number, PROSODY_MESSAGES if broker == "prosody" else 100)
+    yield from _rates(turns, SHAPES[1:])
     for round_trip_ms in (0, 50):
         for number in range(ROUNDS_ALONE):
             yield _catchup(number, round_trip_ms, 100_000)
@@ -114,16 +125,21 @@ def _full(brokers: Sequence[str]) -> "Iterator[Step]":
     yield from _roost_alone()
 
 
-def _between_pairs(turns: Sequence[tuple[str, int]]) -> "Iterator[Step]":
-    """W1 and W2, for everybody who can do it."""
-    for shape in SHAPES:
-        for broker, number in turns:
-            if broker != "prosody" or shape in PROSODY_SHAPES:
-                yield _pairs(shape, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
+def _latencies(turns: Sequence[tuple[str, int]]) -> "Iterator[Step]":
+    """W1 with one message in flight, and W2, for everybody who can do it."""
+    yield from _rates(turns, SHAPES[:1])
     for rate in RATES:
         for broker, number in turns:
             if broker != "prosody" or rate in PROSODY_RATES:
                 yield _rate(rate, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
+
+
+def _rates(turns: Sequence[tuple[str, int]], shapes: Sequence[tuple[int, int]]) -> "Iterator[Step]":
+    """W1 in these shapes, for everybody who can do it."""
+    for shape in shapes:
+        for broker, number in turns:
+            if broker != "prosody" or shape in PROSODY_SHAPES:
+                yield _pairs(shape, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
 
 
 def _roost_alone() -> "Iterator[Step]":
@@ -191,6 +207,23 @@ def _size(number: int, entries: int) -> "Step":
     return _own("W8", "size", str(entries), number, size.measured, size.SizeOptions(entries=entries))
 
 
+class _Floors:
+    """The floor just before a run and just after it, on the same disk: a disk may be slower a minute later."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = floor.measure(_fresh(folder), rounds=FLOOR_ROUNDS)
+
+    def ended(self) -> dict[str, float]:
+        """The lower of each figure."""
+        after = floor.measure(_fresh(self._folder), rounds=FLOOR_ROUNDS)
+        return {name: min(value, after[name]) for name, value in self._before.items()}
+
+
+def _fresh(folder: Path) -> Path:
+    return Path(mkdtemp(dir=folder))
+
+
 def _own(
     workload: str, name: str, shape: str, number: int, measured: Callable[[Path, P, Progress], Run], options: P
 ) -> "Step":
@@ -217,7 +250,9 @@ def _step(
 
     def work(folder: Path, shown: Progress) -> Measured:
         users = [f"user{number}" for number in range(options.users)]
-        with broker_named(broker).start(folder, users) as target:
-            return Measured(run(target, options, shown), target.version, target.durability)
+        floors = _Floors(folder) if broker == "roost" and workload in WITH_FLOOR else None
+        with broker_named(broker).start(_fresh(folder), users) as target:
+            measured = Measured(run(target, options, shown), target.version, target.durability)
+        return measured._replace(run=replace(measured.run, floor=floors.ended())) if floors else measured
 
     return Step(workload, name, shape, broker, number, work)
