@@ -132,6 +132,7 @@ def _logged_in(target: Target, login: Login) -> StalledDevice:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.settimeout(ANSWER_S)
         opened.connect(target.address)
         wire = _wire(target.dialect.wire(login))
