@@ -5,6 +5,7 @@ over what came, and one call of whoever counts.
 """
 
 import errno
+import math
 import os
 import resource
 import select
@@ -30,6 +31,8 @@ FD_SETSIZE: Final = 1_024
 TIMER_SLACK: Final = Path("/proc/self/timerslack_ns")
 EXACT_BELOW_S: Final = 0.02
 """Waits shorter than this are exact, which costs a system call more."""
+PINGS_EACH: Final = 2
+"""In the time in which a broker has to hear something: one may be late by half of it."""
 LOG_IN_S: Final = 60.0
 LOGGING_IN_MAX: Final = 32
 """Log-ins under way at once, where nobody measures them: a broker checks few passwords at a time."""
@@ -109,6 +112,7 @@ class Device:
         if not self.live_ns and wire.live:
             self.live_ns = time.perf_counter_ns()
             self._loop.live += 1
+            self._loop.keep(wire.keepalive_s)
         if wire.delivered != before:
             self.on_delivered()
 
@@ -127,6 +131,7 @@ class Loop:
         self._by_fd: dict[int, Device] = {}
         self.live = 0
         """Devices that are logged in."""
+        self._ping_every_s = self._ping_at = math.inf
 
     def __enter__(self) -> "Loop":
         return self
@@ -179,12 +184,34 @@ class Loop:
         """What to wait for on a device's socket."""
         self._epoll.modify(device.socket.fileno(), flags)
 
+    def keep(self, keepalive_s: int) -> None:
+        """The broker has to hear something of every device within so long (0: it need not); see to that."""
+        if keepalive_s and keepalive_s / PINGS_EACH < self._ping_every_s:
+            self._ping_every_s = keepalive_s / PINGS_EACH
+            self._ping_at = min(self._ping_at, time.monotonic() + self._ping_every_s)
+
+    def _ping_if_due(self) -> float:
+        """Let every device say something, whether or not it has anything to say: a few bytes, seldom.
+
+        How long it is until it has to be done again, in seconds.
+        """
+        left_s = self._ping_at - time.monotonic()
+        if left_s > 0:
+            return left_s
+        for device in tuple(self._by_fd.values()):
+            if device.wire.live and device.wire.keepalive_s:
+                device.send(device.wire.ping())
+        self._ping_at = time.monotonic() + self._ping_every_s
+        return self._ping_every_s
+
     def poll(self, timeout_s: float) -> None:
         """Serve what is ready; wait for at most so long if nothing is. Raises BrokenPromise.
 
         Short waits are exact to some 40 µs: epoll itself counts in ms, so that a schedule would run late by half of
         one (as it does if the loop was made when a thousand files were open). A long one ends a little early.
         """
+        if self._ping_at < math.inf:
+            timeout_s = min(timeout_s, self._ping_if_due())
         if timeout_s <= 0:
             timeout_s = 0
         elif timeout_s < EXACT_BELOW_S and self._epoll.fileno() < FD_SETSIZE:

@@ -32,13 +32,13 @@ PROSODY_SHAPES: Final = SHAPES[:3]
 PROSODY_RATES: Final = RATES[:1]
 """What it can do: at 2,000/s its backlog would grow without end."""
 PROSODY_S: Final = 4.0
-PROSODY_DEVICES: Final = 2_000
+PROSODY_DEVICES: Final = 1_000
 """Idle devices: it logs in few a second."""
 
 PROSODY_MESSAGES: Final = 5
 """To a group: it takes most of a second for each."""
 
-FULL_S: Final = 5.0
+FULL_S: Final = 4.0
 """How long a run of W1 or W2 measures."""
 QUICK_S: Final = 2.5
 

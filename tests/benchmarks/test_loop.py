@@ -26,6 +26,7 @@ class LineWire:
         self.delivered = 0
         self.settled = 0
         self.token: str | None = None
+        self.keepalive_s = 0
 
     def opening(self) -> bytes:
         """See `Wire.opening`."""
@@ -36,7 +37,13 @@ class LineWire:
         lines = data.count(b"\n")
         self.delivered += lines if self.live else lines - 1
         self.live = True
+        if b"within 1 s\n" in data:
+            self.keepalive_s = 1
         return b"!" * data.count(b"?")
+
+    def ping(self) -> bytes:
+        """See `Wire.ping`."""
+        return b"."
 
 
 class Lines:
@@ -95,6 +102,34 @@ def test_a_device_connects_and_logs_in_by_itself(listening: Listening) -> None:
         assert device.login is ANN
         assert device.live_ns > device.began_ns
         assert listening.loop.live == 1
+
+
+def test_a_quiet_device_is_heard_of_as_often_as_the_broker_wants(listening: Listening) -> None:
+    device = listening.loop.connect(ANN)
+    with listening.accept() as near:
+        near.sendall(b"within 1 s\n")
+        near.setblocking(False)
+        said = bytearray()
+
+        def heard() -> bool:
+            try:
+                said.extend(near.recv(100))
+            except BlockingIOError:
+                pass  # nothing yet
+            return said.endswith(b"..")
+
+        listening.loop.run(heard, SOON_S)
+        assert said == b"hello\n.."
+        assert device.wire.delivered == 0
+
+
+def test_a_device_that_nobody_waits_for_says_nothing(listening: Listening) -> None:
+    _, near = listening.live()
+    with near:
+        listening.loop.run_for(0.05)
+        near.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            near.recv(1)
 
 
 def test_several_log_in_together(listening: Listening) -> None:

@@ -61,7 +61,7 @@ class MqttWire:
     `Login.backlog` changes nothing: the sessions are persistent, so what waits for one always comes.
     """
 
-    __slots__ = ("_due", "_last", "_login", "_rest", "_step", "delivered", "live", "settled", "token")
+    __slots__ = ("_due", "_last", "_login", "_rest", "_step", "delivered", "keepalive_s", "live", "settled", "token")
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -75,6 +75,7 @@ class MqttWire:
         self.delivered = 0
         self.settled = 0
         self.token: str | None = None
+        self.keepalive_s = 0
 
     def opening(self) -> bytes:
         """See `Wire.opening`: a persistent session (3.1.2.11.2) without keepalive, any number of messages in flight."""
@@ -111,6 +112,10 @@ class MqttWire:
             at = end
         self._rest = data[at:]
         return b"".join(answers)
+
+    def ping(self) -> bytes:
+        """See `Wire.ping`: a PINGREQ, which no broker asks for here (3.12)."""
+        return b"\xc0\x00"
 
     def _settle(self, identifier: int) -> None:
         """One publish is acknowledged. Mosquitto answers in the order of the publishes, so none is left out."""

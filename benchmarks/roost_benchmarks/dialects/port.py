@@ -48,6 +48,8 @@ class Wire(Protocol):
     """Own messages that the broker has acknowledged (and has shown to their sender, where it does that)."""
     token: str | None
     """The device token that came with the log-in, if one was wanted."""
+    keepalive_s: int
+    """Once live: how long the broker hears nothing before it may end the connection; 0: for ever."""
 
     def opening(self) -> bytes:
         """What a device says first on a new connection."""
@@ -58,6 +60,10 @@ class Wire(Protocol):
 
         Raises BrokenPromise.
         """
+        ...
+
+    def ping(self) -> bytes:
+        """What a device says when it has nothing else to say, so that its connection is kept."""
         ...
 
 

@@ -11,7 +11,7 @@ import struct
 
 from roost_benchmarks.dialects.port import BrokenPromise, Login
 from roost_protocol import codec
-from roost_protocol.frames import Ack, Connack, Connect, FrameType, Puback, Publish
+from roost_protocol.frames import Ack, Connack, Connect, FrameType, Ping, Puback, Publish
 
 KEEPALIVE_S = 3_600
 ACK_SHARE_BYTES = 32
@@ -28,6 +28,8 @@ _REFUSED = b"\xa6reason"  # a PUBACK of success leaves it out
 
 _DELIVER = FrameType.DELIVER.value
 _PUBACK = FrameType.PUBACK.value
+_PONG = FrameType.PONG.value
+_PING = codec.encode(Ping())
 _LONGEST_SHOWN = 300
 
 _END = struct.Struct(">II")
@@ -51,6 +53,7 @@ class RoostWire:
         "_settled",
         "_unacknowledged_bytes",
         "delivered",
+        "keepalive_s",
         "live",
         "position",
         "settled",
@@ -78,6 +81,7 @@ class RoostWire:
         self.settled = 0
         self.position = 0
         self.token: str | None = None
+        self.keepalive_s = 0
 
     def opening(self) -> bytes:
         """See `Wire.opening`."""
@@ -131,7 +135,7 @@ class RoostWire:
                     puback = codec.decode_body(kind, data[at + 5 : end])
                     raise BrokenPromise(f"{self._login.name}: publish {pubacks} got {puback}")
                 last_puback = at
-            else:
+            elif kind != _PONG or not self.live:
                 self._other(kind, data[at + 5 : end])
                 position, pubacks = self.position, self._pubacks
             at = end
@@ -139,6 +143,10 @@ class RoostWire:
         self.delivered += position - self.position
         self.position, self._pubacks, self._due = position, pubacks, due
         return self._after_read(data, last_puback)
+
+    def ping(self) -> bytes:
+        """See `Wire.ping`."""
+        return _PING
 
     def _after_read(self, data: bytes, last_puback: int) -> bytes:
         """Settle what the last PUBACK in `data` (-1: none) is about; the ACK that is due, if one is."""
@@ -167,6 +175,7 @@ class RoostWire:
         self.token = frame.token
         self.position = self._acknowledged = frame.position
         if frame.granted is not None:
+            self.keepalive_s = frame.granted.keepalive_s
             self._every = max(1, min(self._every, frame.granted.receive_max // 4))
             self._every_bytes = min(self._every_bytes, frame.granted.receive_bytes_max // ACK_SHARE_BYTES)
 

@@ -40,7 +40,7 @@ _ASK = "<iq type='get' id='{}' to='" + DOMAIN + "'><ping xmlns='urn:xmpp:ping'/>
 class XmppWire:
     """See `Wire`."""
 
-    __slots__ = ("_last", "_login", "_rest", "_step", "delivered", "live", "settled", "token")
+    __slots__ = ("_last", "_login", "_rest", "_step", "delivered", "keepalive_s", "live", "settled", "token")
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -51,6 +51,7 @@ class XmppWire:
         self.delivered = 0
         self.settled = 0
         self.token: str | None = None
+        self.keepalive_s = 0
 
     def opening(self) -> bytes:
         """See `Wire.opening`."""
@@ -75,6 +76,10 @@ class XmppWire:
         undecided = found if found >= 0 else max(at, len(data) - _KEPT_BYTES)
         self._rest = data[min(undecided, self._look_for_answer(data)) :]
         return b""
+
+    def ping(self) -> bytes:
+        """See `Wire.ping`: white space, which no server asks for here (RFC 6120, 4.6.1)."""
+        return b" "
 
     def _look_for_answer(self, data: bytes) -> int:
         """Note how far the server has come; where an answer begins that is not all there, else the end."""

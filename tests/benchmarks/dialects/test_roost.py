@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 from roost_benchmarks.dialects.port import BrokenPromise, Login
 from roost_benchmarks.dialects.roost import ACK_SHARE_BYTES, RoostDialect, RoostPublisher, RoostWire
 from roost_protocol import codec
-from roost_protocol.frames import Ack, Connack, Connect, Deliver, Disconnect, Entry, Frame, Granted, Puback, Publish
+from roost_protocol.frames import (
+    Ack,
+    Connack,
+    Connect,
+    Deliver,
+    Disconnect,
+    Entry,
+    Frame,
+    Granted,
+    Ping,
+    Pong,
+    Puback,
+    Publish,
+)
 from roost_protocol.limits import NUMBER_MAX
 from roost_protocol.reasons import Reason
 
@@ -245,6 +258,23 @@ def test_any_stream_counts_as_in_a_full_decode(data: st.DataObject) -> None:
         wire.receive(whole[begin:end])
         decoded.receive(whole[begin:end])
         assert state(wire) == decoded.state
+
+
+def test_it_may_be_kept_by_pings_whose_answers_are_no_messages() -> None:
+    granted = Granted(
+        frame_bytes_max=1, body_bytes_max=1, publish_max=1, receive_max=256, receive_bytes_max=1_000, keepalive_s=60
+    )
+    wire = RoostWire(LOGIN)
+    assert wire.keepalive_s == 0
+    wire.receive(codec.encode(Connack(position=4, granted=granted)))
+    assert (wire.keepalive_s, wire.ping()) == (60, codec.encode(Ping()))
+    wire.receive(joined([Deliver(seq=5, entry=entry()), Pong(), Deliver(seq=6, entry=entry()), Pong()]))
+    assert (wire.position, wire.delivered) == (6, 2)
+
+
+def test_a_pong_before_the_log_in_is_answered_breaks_the_run() -> None:
+    with pytest.raises(BrokenPromise, match="unexpected Pong"):
+        RoostWire(LOGIN).receive(codec.encode(Pong()))
 
 
 def test_it_acknowledges_after_a_quarter_of_its_window() -> None:
