@@ -122,8 +122,8 @@ def _collect_seldom() -> None:
     """Let the cyclic garbage collector look seldom, and never at what was there before the first connection.
 
     A message makes some twenty containers that die with its batch and are in no cycle, which sets the collector off
-    every thirty messages as Python has it (measured: 8 % of the time of a busy broker). What is in a cycle (a
-    connection that has ended) is found a little later: at the most COLLECT_AFTER objects wait.
+    every thirty messages as Python has it (measured: 8 % of the time of a busy broker). What is in a cycle all the
+    same (an ended connection is in none) is found a little later: at the most COLLECT_AFTER objects wait.
     """
     gc.collect()
     gc.freeze()

@@ -39,8 +39,7 @@ UNREADABLE_RETRY_S = 30
 
 PIECE_ENTRIES = 32
 """Entries that are joined into one piece at most: a device's window is counted off in pieces, so this is the grain of
-cumulative ACKs, an eighth of the default window."""
-
+cumulative ACKs, small beside the default window."""
 
 PIECE_BYTES = 64 * KIB
 """Larger pieces are left as they are, frame by frame, for the same reason: a sixteenth of the default window."""

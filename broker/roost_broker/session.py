@@ -292,11 +292,9 @@ class Session:
         ):
             return False  # looked at more closely by the pump
         self.position = last
-        self._sent_entries = self._chunked_entries = sent
-        self._sent_bytes = self._chunked_bytes = sent_bytes
-        if self._window is None:
-            self._window = deque()
-        self._window.append((last, sent, sent_bytes))
+        self._sent_entries = sent
+        self._sent_bytes = sent_bytes
+        self._close_chunk()
         if self._connection.state is not State.CLOSED:
             self._connection.delivered(last)
             self._outlet.send(frames)

@@ -127,7 +127,7 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
     batch.next_message_id = message_id + 1
     batch.memory.last_message_id = message_id
     id_key = _pack_number(message_id)
-    id_text = id_key.hex()
+    id_text = id_key.hex()  # as `ids.message_id_text` makes it, of the key that is there already
     encoded = encode_entry(
         Entry(
             id=id_text,
