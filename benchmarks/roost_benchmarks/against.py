@@ -5,22 +5,19 @@ unless an address and a file of accounts say everything that is needed.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from roost_admin.failures import EX_CONFIG, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_USAGE, Failure, say
 from roost_benchmarks import accounts, screen
-from roost_protocol.limits import LIST_MAX
 
 if TYPE_CHECKING:
-    from roost_admin.api import AdminApi
     from roost_benchmarks.target import Address, Target
-
-DURABILITY: Final = "fsync of every batch before it is acknowledged or delivered"
 
 
 class Where(Struct, frozen=True, kw_only=True):
@@ -102,6 +99,7 @@ def _say_what_is_left(made: dict[str, str], kept: Path | None) -> None:
 
 def _running(where: Where, credentials: dict[str, str]) -> "Target":
     from roost_admin.api import AdminApi
+    from roost_benchmarks.brokers.roost import DURABILITY, make_in_pieces
     from roost_benchmarks.dialects.roost import RoostDialect
     from roost_benchmarks.target import Target
 
@@ -122,18 +120,8 @@ def _running(where: Where, credentials: dict[str, str]) -> "Target":
         pids=pids if all(Path(f"/proc/{pid}/stat").exists() for pid in pids) else (),
         users=tuple(credentials),
         password=credentials.__getitem__,
-        make_group=_group_maker(api),
+        make_group=partial(make_in_pieces, api.create_group, api.add_members),
     )
-
-
-def _group_maker(api: "AdminApi") -> Callable[[str, Sequence[str]], None]:
-    def make(name: str, members: Sequence[str]) -> None:
-        """Through the admin API, as many members at a time as one request may name."""
-        api.create_group(name, members[0], tuple(members[:LIST_MAX]))
-        for at in range(LIST_MAX, len(members), LIST_MAX):
-            api.add_members(name, tuple(members[at : at + LIST_MAX]))
-
-    return make
 
 
 def parsed(address: str) -> "Address":

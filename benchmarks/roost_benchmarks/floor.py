@@ -10,13 +10,13 @@ percentile, `commit_group_ms` one message to a group, `send_us` one send. Nothin
 
 import os
 import random
-import resource
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from roost_benchmarks import machine
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.operations import (
     CreateGroup,
@@ -165,10 +165,14 @@ def lower_of(before: dict[str, float], after: dict[str, float]) -> dict[str, flo
     The lower, not the mean: a floor says what the machine can do, and a stall of the disk in one of them must not
     make a goal easier to meet.
     """
-    shared = [name for name in before if name in after]
-    lower = {name: min(before[name], after[name]) for name in shared}
-    lower |= {f"{name}_before": before[name] for name in shared}
-    return lower | {f"{name}_after": after[name] for name in shared}
+    found = lower(before, after)
+    found |= {f"{name}_before": before[name] for name in found}
+    return found | {f"{name}_after": after[name] for name in after if name in before}
+
+
+def lower(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """The lower of each figure that both have."""
+    return {name: min(value, after[name]) for name, value in before.items() if name in after}
 
 
 def _open(path: Path) -> LmdbStore:
@@ -236,13 +240,8 @@ def _connected(listening: socket.socket) -> tuple[socket.socket, socket.socket]:
 
 
 def _allowed(sockets: int) -> int:
-    """As many as the process may open; raises the soft limit as far as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * sockets + 64
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(sockets, (soft - 64) // 2)
+    """As many as the process may open both ends of; raises the soft limit as far as it may."""
+    return min(sockets, (machine.allow_files(2 * sockets + machine.SPARE_FILES) - machine.SPARE_FILES) // 2)
 
 
 def _spread(name: str, times_ns: Sequence[int]) -> dict[str, float]:

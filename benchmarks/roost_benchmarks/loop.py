@@ -7,7 +7,6 @@ over what came, and one call of whoever counts.
 import errno
 import math
 import os
-import resource
 import select
 import socket
 import time
@@ -15,13 +14,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from roost_benchmarks import machine
 from roost_benchmarks.dialects.port import BrokenPromise, Login, Wire
 from roost_benchmarks.target import Address, Target
 
 READ_BYTES: Final = 64 * 1024
 """Of one read: from 128 KiB on, malloc maps and unmaps fresh pages for each (19 µs instead of 1.4 µs; malloc(3))."""
-SPARE_FILES: Final = 64
-"""File descriptors for everything that is no connection."""
 PER_SOURCE: Final = 1_000
 """Connections from one local address: far fewer than it has ports, and than a broker of ours grants one."""
 IP_BIND_ADDRESS_NO_PORT: Final = 24
@@ -257,13 +255,7 @@ def exact_timers() -> None:
 
 def allow_connections(count: int) -> int:
     """Raise this process's bound on file descriptors; how many connections there may be, at most `count`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return count
-    wanted = count + SPARE_FILES if hard == resource.RLIM_INFINITY else min(count + SPARE_FILES, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return min(count, max(soft, wanted) - SPARE_FILES)
+    return min(count, machine.allow_files(count + machine.SPARE_FILES) - machine.SPARE_FILES)
 
 
 def _nothing() -> None:

@@ -2,12 +2,17 @@
 
 import os
 import platform
+import resource
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("roost", "trio", "msgspec", "lmdb")
+
+
+SPARE_FILES = 64
+"""File descriptors of a process for everything that is no connection."""
 
 
 def facts() -> dict[str, Any]:
@@ -34,6 +39,21 @@ def rss_anon_bytes(pid: int) -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def allow_files(wanted: int) -> int:
+    """Raise this process's soft bound on file descriptors to `wanted`, as far as the hard one allows it.
+
+    What it is then: `wanted` where there is no bound. A process that is started from now on inherits it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)
 
 
 def _processor() -> str:

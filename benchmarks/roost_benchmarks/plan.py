@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from roost_benchmarks import floor
 from roost_benchmarks.brokers.port import Broker
+from roost_benchmarks.brokers.roost import DURABILITY, Roost
 from roost_benchmarks.goals import FEW_ENTRIES, MANY_ENTRIES
 from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run
@@ -41,9 +42,6 @@ PROSODY_MESSAGES: Final = 5
 FULL_S: Final = 4.0
 """How long a run of W1 or W2 measures."""
 QUICK_S: Final = 2.5
-
-DURABILITY: Final = "fsync of every batch before it is acknowledged or delivered"
-"""Of roost, whoever started it."""
 
 ROUNDS: Final = (("roost", 3), ("mosquitto", 3), ("prosody", 1))
 ALTERNATIONS: Final = 10
@@ -82,8 +80,6 @@ def broker_named(name: str) -> Broker:
     """A kind of broker by its name. Raises KeyError for one that nobody knows."""
     match name:
         case "roost":
-            from roost_benchmarks.brokers.roost import Roost
-
             return Roost()
         case "mosquitto":
             from roost_benchmarks.brokers.mosquitto import Mosquitto
@@ -216,8 +212,7 @@ class _Floors:
 
     def ended(self) -> dict[str, float]:
         """The lower of each figure."""
-        after = floor.measure(_fresh(self._folder), rounds=FLOOR_ROUNDS)
-        return {name: min(value, after[name]) for name, value in self._before.items()}
+        return floor.lower(self._before, floor.measure(_fresh(self._folder), rounds=FLOOR_ROUNDS))
 
 
 def _fresh(folder: Path) -> Path:

@@ -6,35 +6,25 @@ What a run has to say goes through `update(done, text)`; how it is shown is deci
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
+from roost_benchmarks.progress import Progress, Unseen
+
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 TITLE_WIDTH = 34
 """Columns for what runs: the bars stand under each other."""
 
 
-class Shown(Protocol):
-    """One run as it is shown."""
-
-    def update(self, done: float, text: str) -> None:
-        """`done` from 0 to 1, and what is known now."""
-        ...
-
-
-class _Nothing:
-    def update(self, done: float, text: str) -> None:
-        """Nobody looks."""
-
-
 @contextmanager
-def shown(title: str) -> Iterator[Shown]:
+def shown(title: str) -> Iterator[Progress]:
     """One run with its live figures: on a terminal a bar, that goes when it is done; else nothing."""
     if not sys.stderr.isatty():
-        yield _Nothing()
+        yield Unseen()
         return
     with Bars(persist=False) as bars, bars.run(title) as one:
         yield one
@@ -69,7 +59,7 @@ class Bars:
             click.echo(text, err=True)
 
     @contextmanager
-    def run(self, title: str) -> Iterator[Shown]:
+    def run(self, title: str) -> Iterator[Progress]:
         """Show one run while it lasts; its last text stays as a line."""
         progress = self._progress
         if progress is None:
@@ -115,7 +105,7 @@ class _Bar:
         self._draw(done, text)
 
 
-def _bars() -> "Progress":
+def _bars() -> "RichProgress":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column

@@ -19,8 +19,9 @@ import click
 from msgspec.structs import replace
 
 from roost_benchmarks import floor, goals, machine
+from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Generator, Oracle, Report, Run, figure_words, to_json
-from roost_benchmarks.screen import Bars, Shown
+from roost_benchmarks.screen import Bars
 
 FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth"}
 """Of the report and its page: what `make bench` gives is not overwritten by a quick look."""
@@ -50,7 +51,7 @@ class Step(NamedTuple):
     """What distinguishes it within the workload: `64x20`, `2000/s`."""
     broker: str
     round: int
-    work: Callable[[Path, Shown], Measured]
+    work: Callable[[Path, Progress], Measured]
     """Start the broker in this fresh folder, run, stop. Raises one of FAILURES."""
 
     @property

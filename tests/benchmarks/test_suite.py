@@ -10,25 +10,25 @@ from hypothesis import strategies as st
 
 from benchmarks.report.example import run
 from roost_benchmarks import plan, suite
+from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run, read_report
-from roost_benchmarks.screen import Shown
 from roost_benchmarks.suite import Measured, Step, carry_out, chosen, in_turn, summary
 
 ROUNDS = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 5)), unique_by=lambda pair: pair[0])
 
 
-def step(shape: str = "64x20", broker: str = "roost", work: Callable[[Path, Shown], Measured] | None = None) -> Step:
+def step(shape: str = "64x20", broker: str = "roost", work: Callable[[Path, Progress], Measured] | None = None) -> Step:
     return Step("W1", "pairs", shape, broker, 0, work or _works)
 
 
-def _works(folder: Path, shown: Shown) -> Measured:
+def _works(folder: Path, shown: Progress) -> Measured:
     assert list(folder.iterdir()) == []
     (folder / "store").touch()
     shown.update(0.5, "half")
     return Measured(run("W1", "pairs", "roost", {"messages_per_s": 1_000.0}, pairs=20, window=64), "1.2", "fsync")
 
 
-def _breaks(folder: Path, shown: Shown) -> Measured:
+def _breaks(folder: Path, shown: Progress) -> Measured:
     raise RuntimeError("5 after 3\nand more")
 
 

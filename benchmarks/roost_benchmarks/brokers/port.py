@@ -1,6 +1,5 @@
 """The port between the suite and a broker: how it is started on a fresh folder with accounts, and stopped."""
 
-import resource
 import socket
 import subprocess
 import time
@@ -9,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+from roost_benchmarks import machine
 from roost_benchmarks.target import Target
 
 PASSWORD: Final = "benchmark"  # noqa: S105 - of accounts that live for one run
@@ -33,11 +33,8 @@ class Broker(Protocol):
 
 
 def allow_files() -> None:
-    """Raise this process's soft bound on file descriptors, which a broker that is started now inherits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    """Raise the bound on file descriptors that a broker inherits which is started now."""
+    machine.allow_files(FILES)
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from roost_benchmarks.brokers.port import PASSWORD, START_S, allow_files, stop, wait_until
 from roost_benchmarks.dialects.roost import RoostDialect
@@ -18,6 +18,9 @@ from roost_benchmarks.prepared import Filler, prepared
 from roost_benchmarks.target import Target
 from roost_broker.store.lmdb import LmdbStore
 from roost_protocol.limits import LIST_MAX
+
+DURABILITY: Final = "fsync of every batch before it is acknowledged or delivered"
+"""Of roost, whoever started it."""
 
 Prepare = Callable[[LmdbStore], None]
 """Fills a store before the broker opens it."""
@@ -61,13 +64,13 @@ class Roost:
             yield Target(
                 name=self.name,
                 version=version("roost"),
-                durability="fsync of every batch before it is acknowledged or delivered",
+                durability=DURABILITY,
                 dialect=RoostDialect(),
                 address=(host, int(port)),
                 pids=(process.pid,),
                 users=tuple(users),
                 password=lambda _: PASSWORD,
-                make_group=partial(make_group, admin),
+                make_group=partial(make_in_pieces, partial(_create_group, admin), partial(_add_members, admin)),
             )
         finally:
             stop(process)
@@ -82,11 +85,24 @@ class Roost:
             self._prepare(store)
 
 
-def make_group(admin: Path, name: str, members: Sequence[str]) -> None:
-    """Make a group through the admin API; its first member owns it. Raises RuntimeError."""
-    ask(admin, "POST", "/v1/groups", {"name": name, "owner": members[0], "members": list(members[:LIST_MAX])})
+def make_in_pieces(
+    create: Callable[[str, str, tuple[str, ...]], object],
+    add: Callable[[str, tuple[str, ...]], object],
+    name: str,
+    members: Sequence[str],
+) -> None:
+    """Make a group that its first member owns: with as many members at a time as one request may name."""
+    create(name, members[0], tuple(members[:LIST_MAX]))
     for at in range(LIST_MAX, len(members), LIST_MAX):
-        ask(admin, "POST", f"/v1/groups/{name}/members", {"add": list(members[at : at + LIST_MAX])})
+        add(name, tuple(members[at : at + LIST_MAX]))
+
+
+def _create_group(admin: Path, name: str, owner: str, members: tuple[str, ...]) -> None:
+    ask(admin, "POST", "/v1/groups", {"name": name, "owner": owner, "members": members})
+
+
+def _add_members(admin: Path, name: str, members: tuple[str, ...]) -> None:
+    ask(admin, "POST", f"/v1/groups/{name}/members", {"add": members})
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -12,6 +12,7 @@ the MQTT 5.0 standard.
 import struct
 from zlib import crc32
 
+from roost_benchmarks.dialects.counting import CountingWire
 from roost_benchmarks.dialects.port import BrokenPromise, Login
 
 MARK = struct.Struct(">QQ")
@@ -55,27 +56,20 @@ def _topic(to: str) -> str:
     return f"inbox/{name}" if kind == "user" else f"group/{name}"
 
 
-class MqttWire:
+class MqttWire(CountingWire):
     """See `Wire`. Every message is acknowledged at once, as the protocol demands it.
 
     `Login.backlog` changes nothing: the sessions are persistent, so what waits for one always comes.
     """
 
-    __slots__ = ("_due", "_last", "_login", "_rest", "_step", "delivered", "keepalive_s", "live", "settled", "token")
+    __slots__ = ("_due", "_step")
 
     def __init__(self, login: Login) -> None:
-        self._login = login
-        self._rest = b""
-        self._last: dict[int, int] = {}
+        super().__init__(login)
         self._step = 0
         """How far it is from one packet identifier to the next: 0 until the first is acknowledged."""
         self._due = 0
         """The packet identifier of the next acknowledgement; 0: any."""
-        self.live = False
-        self.delivered = 0
-        self.settled = 0
-        self.token: str | None = None
-        self.keepalive_s = 0
 
     def opening(self) -> bytes:
         """See `Wire.opening`: a persistent session (3.1.2.11.2) without keepalive, any number of messages in flight."""
@@ -102,7 +96,10 @@ class MqttWire:
             if kind == _PUBLISH_QOS_1:
                 topic_end = head + 2 + (data[head] << 8 | data[head + 1])
                 answers.append(_PUBACK_HEAD + data[topic_end : topic_end + 2])
-                self._count(data, topic_end + 3 + data[topic_end + 2], end)
+                payload = topic_end + 3 + data[topic_end + 2]
+                if end - payload < MARK.size:
+                    raise BrokenPromise(f"{self._login.name}: a message of somebody else: {data[payload:end].hex()}")
+                self._count(*_unpack_mark(data, payload))
             elif kind == _PUBACK:
                 if length > 2 and data[head + 2] >= _FAILURE:
                     raise BrokenPromise(f"{self._login.name}: PUBACK with reason code {data[head + 2]:#x}")
@@ -127,17 +124,6 @@ class MqttWire:
         if self._due > 2 * _IDS:
             self._due = self._step
         self.settled += not identifier & 1  # the last publish of a message has an even identifier
-
-    def _count(self, data: bytes, at: int, end: int) -> None:
-        """A message, whose payload is from here to there."""
-        if end - at < MARK.size:
-            raise BrokenPromise(f"{self._login.name}: a message of somebody else: {data[at:end].hex()}")
-        sender, number = _unpack_mark(data, at)
-        due = self._last.get(sender, 0) + 1
-        if number != due:
-            raise BrokenPromise(f"{self._login.name}: number {number} of sender {sender:08x} where {due} was due")
-        self._last[sender] = number
-        self.delivered += 1
 
     def _other(self, kind: int, body: bytes) -> bytes:
         if kind == _CONNACK:

@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from zlib import crc32
 
+from roost_benchmarks.dialects.counting import CountingWire
 from roost_benchmarks.dialects.port import BrokenPromise, Login
 
 DOMAIN = "localhost"
@@ -37,21 +38,14 @@ _CARBONS = b"<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></i
 _ASK = "<iq type='get' id='{}' to='" + DOMAIN + "'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 
-class XmppWire:
+class XmppWire(CountingWire):
     """See `Wire`."""
 
-    __slots__ = ("_last", "_login", "_rest", "_step", "delivered", "keepalive_s", "live", "settled", "token")
+    __slots__ = ("_step",)
 
     def __init__(self, login: Login) -> None:
-        self._login = login
-        self._rest = b""
-        self._last: dict[bytes, int] = {}
+        super().__init__(login)
         self._step = 0
-        self.live = False
-        self.delivered = 0
-        self.settled = 0
-        self.token: str | None = None
-        self.keepalive_s = 0
 
     def opening(self) -> bytes:
         """See `Wire.opening`."""
@@ -72,7 +66,8 @@ class XmppWire:
             if len(data) < mark + _MARK_CHARS:
                 break
             at = mark + _MARK_CHARS
-            self._count(data[mark:at])
+            number = mark + _SENDER_CHARS
+            self._count(int(data[mark:number], 16), int(data[number:at]))
         undecided = found if found >= 0 else max(at, len(data) - _KEPT_BYTES)
         self._rest = data[min(undecided, self._look_for_answer(data)) :]
         return b""
@@ -92,14 +87,6 @@ class XmppWire:
             return found
         self.settled = max(self.settled, int(data[number:end]))
         return len(data)
-
-    def _count(self, mark: bytes) -> None:
-        sender, number = mark[:_SENDER_CHARS], int(mark[_SENDER_CHARS:])
-        due = self._last.get(sender, 0) + 1
-        if number != due:
-            raise BrokenPromise(f"{self._login.name}: number {number} of {sender.decode()} where {due} was due")
-        self._last[sender] = number
-        self.delivered += 1
 
     def _log_in(self, data: bytes) -> bytes:
         """One step further for each answer that is all there.
