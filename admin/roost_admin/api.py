@@ -2,8 +2,10 @@
 
 import errno
 import http.client
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -20,7 +22,7 @@ from roost_admin.failures import (
     EX_UNAVAILABLE,
     Failure,
 )
-from roost_protocol import admin
+from roost_protocol.admin.route import FIRST_PAGE, Page, Paging, Problem, Route
 
 TIMEOUT_S = 40.0
 """Longer than a broker allows itself for a request (`Limits.http_timeout_s`)."""
@@ -28,7 +30,8 @@ TIMEOUT_S = 40.0
 _STATUS = {401: EX_NOPERM, 403: EX_NOPERM, 404: EX_NOUSER, 500: EX_SOFTWARE, 503: EX_TEMPFAIL, 507: EX_TEMPFAIL}
 """Exit status for each HTTP status; any other refusal is about what was given."""
 
-T = TypeVar("T", bound=msgspec.Struct)
+G = TypeVar("G", bound=msgspec.Struct)
+P = TypeVar("P", bound=Page)
 Row = TypeVar("Row")
 
 
@@ -39,70 +42,54 @@ class AdminApi:
         self.path = path
         self._timeout_s = timeout_s
 
-    def status(self) -> admin.BrokerStatus:
-        """The broker as a whole."""
-        return self._ask(admin.STATUS, admin.BrokerStatus)
-
-    def users(self) -> list[admin.UserRow]:
-        """Every user, by name."""
-        return self._pages(admin.USERS_LIST, admin.UserList, lambda page: page.users, lambda page: page.next)
-
-    def create_user(self, name: str, password: str) -> admin.UserRow:
-        """Create an account."""
-        return self._ask(admin.USERS_CREATE, admin.UserRow, admin.UserCreate(name=name, password=password))
-
-    def sessions(self) -> list[admin.SessionRow]:
-        """Every live session, by user and terminal type."""
-        return self._pages(admin.SESSIONS_LIST, admin.SessionList, lambda page: page.sessions, lambda page: page.next)
-
-    def kick(self, user: str, terminal: str | None, text: str) -> admin.Kicked:
-        """End the session of a user on a terminal type, or on all."""
-        return self._ask(admin.SESSIONS_KICK, admin.Kicked, admin.Kick(user=user, terminal=terminal, text=text))
-
-    def groups(self) -> list[admin.GroupRow]:
-        """Every group, by name."""
-        return self._pages(admin.GROUPS_LIST, admin.GroupList, lambda page: page.groups, lambda page: page.next)
-
-    def create_group(self, name: str, owner: str, members: tuple[str, ...]) -> admin.GroupRow:
-        """Create a group."""
-        return self._ask(
-            admin.GROUPS_CREATE, admin.GroupRow, admin.GroupCreate(name=name, owner=owner, members=members)
-        )
-
-    def add_members(self, group: str, members: tuple[str, ...]) -> admin.GroupRow:
-        """Add members to a group, all or none."""
-        return self._ask(admin.GROUPS_CHANGE, admin.GroupRow, admin.GroupChange(add=members), name=group)
-
-    def _pages(
-        self,
-        route: admin.Route,
-        wanted: type[T],
-        rows: Callable[[T], tuple[Row, ...]],
-        following: Callable[[T], str | None],
-    ) -> list[Row]:
-        found: list[Row] = []
-        after: str | None = ""
-        while after is not None:
-            page = self._ask(route, wanted, after=after)
-            found += rows(page)
-            after = following(page)
-        return found
-
-    def _ask(
-        self,
-        route: admin.Route,
-        wanted: type[T],
-        body: msgspec.Struct | None = None,
-        *,
-        name: str = "",
-        after: str = "",
-    ) -> T:
-        path = route.path.replace("{name}", quote(name, safe=""))
-        if after:
-            path += "?" + urlencode({"after": after})
-        status, answer = self._exchange(route.method, path, None if body is None else msgspec.json.encode(body))
+    def ask(
+        self, route: Route[G], *names: str, query: msgspec.Struct | None = None, body: msgspec.Struct | None = None
+    ) -> G:
+        """Ask for what a route gives; `names` stand in its path."""
+        data = None if body is None else msgspec.json.encode(body)
+        status, answer = self._exchange(route.method, target(route, names, query), data)
         if status != http.client.OK:
             raise _refusal(status, answer)
+        return self._decoded(answer, route.gives)
+
+    def rows(
+        self,
+        route: Route[P],
+        rows: Callable[[P], tuple[Row, ...]],
+        *names: str,
+        query: Paging = FIRST_PAGE,
+    ) -> Iterator[Row]:
+        """All rows of a listing, asked for page by page as they are taken; `rows` gives those of a page."""
+        after: str | None = query.after
+        while after is not None:
+            page = self.ask(route, *names, query=msgspec.structs.replace(query, after=after))
+            yield from rows(page)
+            after = page.next
+
+    @contextmanager
+    def follow(self, route: Route[G], *names: str, query: msgspec.Struct | None = None) -> Iterator[Iterator[G]]:
+        """The events of a route that streams, until the broker ends them. Leaving the block ends them, too."""
+        connection = self._connection()
+        try:
+            response = self._begin(connection, route.method, target(route, names, query), None)
+            if response.status != http.client.OK:
+                raise _refusal(response.status, response.read())
+            yield self._events(response, route.gives)
+        finally:
+            connection.close()
+
+    def _events(self, response: http.client.HTTPResponse, wanted: type[G]) -> Iterator[G]:
+        while True:
+            try:
+                line = response.readline()
+            except (OSError, http.client.HTTPException) as error:
+                raise _unreachable(self.path, error) from error
+            if not line:
+                return
+            if line.startswith(b"data: "):
+                yield self._decoded(line.removeprefix(b"data: "), wanted)
+
+    def _decoded(self, answer: bytes, wanted: type[G]) -> G:
         try:
             return msgspec.json.decode(answer, type=wanted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -111,17 +98,49 @@ class AdminApi:
             ) from error
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        connection = _UnixConnection(self.path, self._timeout_s)
+        connection = self._connection()
         try:
-            connection.request(method, path, body, {"content-type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read()
-        except TimeoutError as error:
-            raise Failure(f"the broker at {self.path} did not answer in {self._timeout_s:g} s", EX_TEMPFAIL) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(self.path, error) from error
+            response = self._begin(connection, method, path, body)
+            try:
+                return response.status, response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._no_answer(error) from error
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return _UnixConnection(self.path, self._timeout_s)
+
+    def _begin(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    ) -> http.client.HTTPResponse:
+        """Ask, and read the head of the answer. Raises Failure."""
+        headers = {} if body is None else {"content-type": "application/json"}
+        try:
+            connection.request(method, path, body, headers)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: OSError | http.client.HTTPException) -> Failure:
+        if isinstance(error, TimeoutError):
+            return Failure(f"the broker at {self.path} did not answer in {self._timeout_s:g} s", EX_TEMPFAIL)
+        return _unreachable(self.path, error)
+
+
+def target(route: Route[G], names: tuple[str, ...], query: msgspec.Struct | None) -> str:
+    """Path and query that ask for a route."""
+    path = route.path
+    for name in names:
+        path = re.sub(r"\{\w+\}", lambda _, name=name: quote(name, safe=""), path, count=1)  # type: ignore[misc]
+    if query is None:
+        return path
+    values: list[tuple[str, str]] = []
+    for key, value in msgspec.to_builtins(query).items():
+        for each in value if isinstance(value, list) else [value]:
+            if each not in (None, ""):
+                values.append((key, str(each).lower() if isinstance(each, bool) else str(each)))
+    return path + ("?" + urlencode(values) if values else "")
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -140,9 +159,9 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _refusal(status: int, answer: bytes) -> Failure:
     try:
-        problem = msgspec.json.decode(answer, type=admin.Problem)
+        problem = msgspec.json.decode(answer, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = admin.Problem(status=status, title=f"HTTP status {status}")
+        problem = Problem(status=status, title=f"HTTP status {status}")
     return Failure(problem.detail or problem.title, _STATUS.get(status, EX_DATAERR))
 
 

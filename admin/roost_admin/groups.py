@@ -8,7 +8,7 @@ from roost_admin.options import asks_broker
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
-    from roost_protocol.admin import GroupRow
+    from roost_protocol.admin.groups import GroupRow
 
 
 @click.group("groups")
@@ -28,7 +28,9 @@ def create(api: "AdminApi", name: str, owner: str, members: tuple[str, ...], as_
     Example:
         roost groups create team --owner alice bob carol
     """
-    _show(api.create_group(name, owner, members), as_json)
+    from roost_protocol.admin.groups import GROUPS_CREATE, GroupCreate
+
+    _show(api.ask(GROUPS_CREATE, body=GroupCreate(name=name, owner=owner, members=members)), as_json)
 
 
 @groups.command("add")
@@ -42,7 +44,9 @@ def add(api: "AdminApi", name: str, members: tuple[str, ...], as_json: bool) -> 
     Example:
         roost groups add team dave erin
     """
-    _show(api.add_members(name, members), as_json)
+    from roost_protocol.admin.groups import GROUPS_CHANGE, GroupChange
+
+    _show(api.ask(GROUPS_CHANGE, name, body=GroupChange(add=members)), as_json)
 
 
 @groups.command("list")
@@ -55,8 +59,9 @@ def list_(api: "AdminApi", as_json: bool) -> None:
         roost groups list
     """
     from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.groups import GROUPS_LIST
 
-    rows = api.groups()
+    rows = list(api.rows(GROUPS_LIST, lambda page: page.groups))
     if as_json:
         show_document({"groups": rows})
         return

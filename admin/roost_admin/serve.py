@@ -188,7 +188,7 @@ async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
         with suppress(OSError):
             tell_ready(ready_fd, broker.addresses, admin_socket)
     notify_systemd("READY=1")
-    if sys.stderr.isatty() and not (await broker.admin.status()).users:
+    if sys.stderr.isatty() and not (await broker.admin.status.show()).users:
         say("no users yet; create one with `roost users add NAME`")
 
 

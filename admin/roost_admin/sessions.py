@@ -8,7 +8,7 @@ from roost_admin.options import asks_broker
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
-    from roost_protocol.admin import SessionRow
+    from roost_protocol.admin.sessions import SessionRow
 
 
 @click.group("sessions")
@@ -30,8 +30,9 @@ def list_(api: "AdminApi", user: str | None, as_json: bool) -> None:
         roost sessions list --user alice --json
     """
     from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.sessions import SESSIONS_LIST
 
-    rows = [row for row in api.sessions() if user in (None, row.user)]
+    rows = [row for row in api.rows(SESSIONS_LIST, lambda page: page.sessions) if user in (None, row.user)]
     if as_json:
         show_document({"sessions": rows})
         return
@@ -58,8 +59,9 @@ def kick(api: "AdminApi", user: str, terminal: str | None, text: str, as_json: b
     """
     from roost_admin.failures import say
     from roost_admin.output import show_document
+    from roost_protocol.admin.sessions import SESSIONS_KICK, Kick
 
-    kicked = api.kick(user, terminal, text)
+    kicked = api.ask(SESSIONS_KICK, body=Kick(user=user, terminal=terminal, text=text))
     if as_json:
         show_document(kicked)
     else:

@@ -21,8 +21,9 @@ def status(api: "AdminApi", as_json: bool) -> None:
         roost --data /var/lib/roost status --json
     """
     from roost_admin.output import Column, byte_size, local_time, show_document, show_table
+    from roost_protocol.admin.status import STATUS
 
-    now = api.status()
+    now = api.ask(STATUS)
     if as_json:
         show_document(now)
         return

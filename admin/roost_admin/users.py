@@ -8,7 +8,7 @@ from roost_admin.options import asks_broker, password_fd_option
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
-    from roost_protocol.admin import UserRow
+    from roost_protocol.admin.users import UserRow
 
 
 @click.group("users")
@@ -33,8 +33,10 @@ def add(api: "AdminApi", name: str, password_fd: int | None, as_json: bool) -> N
     from roost_admin.failures import say
     from roost_admin.output import show_document
     from roost_admin.passwords import password_for
+    from roost_protocol.admin.users import USERS_CREATE, UserCreate
 
-    row = api.create_user(name, password_for(name, password_fd, twice=True))
+    password = password_for(name, password_fd, twice=True)
+    row = api.ask(USERS_CREATE, body=UserCreate(name=name, password=password))
     if as_json:
         show_document(row)
     else:
@@ -54,8 +56,9 @@ def list_(api: "AdminApi", as_json: bool) -> None:
         roost users list --json | jq '.users[].name'
     """
     from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.users import USERS_LIST
 
-    rows = api.users()
+    rows = list(api.rows(USERS_LIST, lambda page: page.users))
     if as_json:
         show_document({"users": rows})
         return

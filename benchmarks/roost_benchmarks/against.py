@@ -17,6 +17,7 @@ from roost_admin.failures import EX_CONFIG, EX_DATAERR, EX_NOINPUT, EX_UNAVAILAB
 from roost_benchmarks import accounts, screen
 
 if TYPE_CHECKING:
+    from roost_admin.api import AdminApi
     from roost_benchmarks.target import Address, Target
 
 
@@ -79,7 +80,7 @@ def _made(where: Where, count: int) -> dict[str, str]:
         raise Failure(f"{where.save_users} is there already", EX_USAGE)
     api = AdminApi(where.socket)
     with screen.shown(f"making {count} accounts") as shown:
-        made = accounts.made(count, api.create_user, lambda done: shown.update(done, ""))
+        made = accounts.made(count, partial(_create_user, api), lambda done: shown.update(done, ""))
     if where.save_users is not None:
         try:
             accounts.keep(made, where.save_users)
@@ -102,6 +103,7 @@ def _running(where: Where, credentials: dict[str, str]) -> "Target":
     from roost_benchmarks.brokers.roost import DURABILITY, make_in_pieces
     from roost_benchmarks.dialects.roost import RoostDialect
     from roost_benchmarks.target import Target
+    from roost_protocol.admin.status import STATUS
 
     api = AdminApi(where.socket)
     pids: tuple[int, ...] = ()
@@ -109,7 +111,7 @@ def _running(where: Where, credentials: dict[str, str]) -> "Target":
         # Everything is said already; a broker elsewhere has no admin socket here.
         address, version = parsed(where.connect), "unknown"
     else:
-        status = api.status()
+        status = api.ask(STATUS)
         address, version, pids = parsed(where.connect or status.listeners[0]), status.version, (status.pid,)
     return Target(
         name="roost",
@@ -120,8 +122,26 @@ def _running(where: Where, credentials: dict[str, str]) -> "Target":
         pids=pids if all(Path(f"/proc/{pid}/stat").exists() for pid in pids) else (),
         users=tuple(credentials),
         password=credentials.__getitem__,
-        make_group=partial(make_in_pieces, api.create_group, api.add_members),
+        make_group=partial(make_in_pieces, partial(_create_group, api), partial(_add_members, api)),
     )
+
+
+def _create_user(api: "AdminApi", name: str, password: str) -> None:
+    from roost_protocol.admin.users import USERS_CREATE, UserCreate
+
+    api.ask(USERS_CREATE, body=UserCreate(name=name, password=password))
+
+
+def _create_group(api: "AdminApi", name: str, owner: str, members: tuple[str, ...]) -> None:
+    from roost_protocol.admin.groups import GROUPS_CREATE, GroupCreate
+
+    api.ask(GROUPS_CREATE, body=GroupCreate(name=name, owner=owner, members=members))
+
+
+def _add_members(api: "AdminApi", name: str, members: tuple[str, ...]) -> None:
+    from roost_protocol.admin.groups import GROUPS_CHANGE, GroupChange
+
+    api.ask(GROUPS_CHANGE, name, body=GroupChange(add=members))
 
 
 def parsed(address: str) -> "Address":

@@ -21,6 +21,7 @@ from roost_broker.administration import Administration
 from roost_broker.config import Config, ConfigurationError, load, parse_listen
 from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
+from roost_broker.http.callers import unix_caller
 from roost_broker.http.server import HttpServer
 from roost_broker.http.unix import open_admin_socket
 from roost_broker.offload import OwnThread, ThreadOffload
@@ -29,7 +30,7 @@ from roost_broker.server import Server
 from roost_broker.store import Store
 from roost_broker.transport import Listener
 from roost_broker.transport.tcp import TcpListener
-from roost_protocol.admin import UserRow
+from roost_protocol.admin.users import UserCreate, UserRow
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ class Broker:
         self._listeners: list[Listener] = []
         self._running: AbstractAsyncContextManager[None] | None = None
         self._core: Core | None = None
+        self._server: Server | None = None
         self._acts: Administration | None = None
         self.addresses: list[str] = []
         """Where it listens, once it runs."""
@@ -150,15 +152,22 @@ class Broker:
         return self._core
 
     @property
+    def server(self) -> Server:
+        """Its connections, for tests and tools that look."""
+        if self._server is None:
+            raise RuntimeError("the broker does not run: enter it with `async with` first")
+        return self._server
+
+    @property
     def admin(self) -> Administration:
-        """What an admin may do: users, sessions, groups."""
+        """What an admin may do, by noun: `broker.admin.users.create(…)`."""
         if self._acts is None:
             raise RuntimeError("the broker does not run: enter it with `async with` first")
         return self._acts
 
     async def create_user(self, name: str, password: str) -> UserRow:
         """Create an account. Raises NotDone."""
-        return await self.admin.create_user(name, password)
+        return await self.admin.users.create(UserCreate(name=name, password=password))
 
     async def trim(self) -> int:
         """Trim every inbox to the configured retention now; how many entries went. Raises CommitRefused."""
@@ -195,12 +204,14 @@ class Broker:
             self._listeners.append(open_listener(self.config))
         self.addresses = [listener.address for listener in self._listeners]
         core = self._core = Core(self.config, store, self._around, nursery)
-        server = Server(core)
+        server = self._server = Server(core)
         self._acts = Administration(core, server, self.addresses)
         if self._with_admin:
             admin_socket = open_admin_socket(self.config.admin_path)
             self._has_admin_socket = True
-            nursery.start_soon(HttpServer(AdminApi(self._acts).respond, self.config.limits).serve, admin_socket)
+            nursery.start_soon(
+                HttpServer(AdminApi(self._acts, unix_caller).respond, self.config.limits).serve, admin_socket
+            )
         nursery.start_soon(core.serve)
         nursery.start_soon(RetentionKeeper(core).serve)
         for listener in self._listeners:
@@ -212,7 +223,7 @@ class Broker:
             listener.close()
         with trio.move_on_after(self.config.drain_s) as scope:
             await self.core.drain()
-            await self.admin.wait_no_connections()
+            await self.server.wait_no_connections()
         if scope.cancelled_caught:
             _log.warning("not everybody was gone within %s s", self.config.drain_s)
 

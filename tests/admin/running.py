@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from roost_admin.api import AdminApi
 from roost_admin.main import root
+from roost_protocol.admin.users import USERS_CREATE, UserCreate
 
 WAIT_S = 30.0
 """Far more than anything takes, even on a busy machine."""
@@ -92,7 +93,7 @@ class RunningBroker:
     def create_users(self, *names: str) -> None:
         """Accounts, all with the same password."""
         for name in names:
-            self.api.create_user(name, PASSWORD)
+            self.api.ask(USERS_CREATE, body=UserCreate(name=name, password=PASSWORD))
 
     def ask(self, *args: str) -> Result:
         """A command that talks to this broker."""

@@ -23,6 +23,8 @@ from roost_admin.failures import (
     EX_UNAVAILABLE,
     Failure,
 )
+from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_LIST, GroupChange
+from roost_protocol.admin.status import STATUS
 
 NOBODY = 65_534
 """The user that owns nothing, on every Linux."""
@@ -86,27 +88,27 @@ def answer(status: int, body: object) -> bytes:
 def test_a_refusal_says_why(tmp_path: Path, status: int, exit_status: int) -> None:
     problem = {"status": status, "title": "In Short", "detail": "at length"}
     with answering(tmp_path / "s", answer(status, problem)), pytest.raises(Failure, match=r"^at length$") as caught:
-        AdminApi(tmp_path / "s").status()
+        AdminApi(tmp_path / "s").ask(STATUS)
     assert caught.value.exit_code == exit_status
 
 
 def test_a_refusal_that_is_no_problem_document(tmp_path: Path) -> None:
     with answering(tmp_path / "s", answer(503, b"<html>")), pytest.raises(Failure, match="503") as caught:
-        AdminApi(tmp_path / "s").status()
+        AdminApi(tmp_path / "s").ask(STATUS)
     assert caught.value.exit_code == EX_TEMPFAIL
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"version": 1}'])
 def test_an_answer_of_another_shape(tmp_path: Path, body: bytes) -> None:
     with answering(tmp_path / "s", answer(200, body)), pytest.raises(Failure, match="version") as caught:
-        AdminApi(tmp_path / "s").status()
+        AdminApi(tmp_path / "s").ask(STATUS)
     assert caught.value.exit_code == EX_SOFTWARE
 
 
 @pytest.mark.parametrize("data", [b"", b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"])
 def test_an_answer_that_is_none(tmp_path: Path, data: bytes) -> None:
     with answering(tmp_path / "s", data), pytest.raises(Failure, match="did not answer") as caught:
-        AdminApi(tmp_path / "s").status()
+        AdminApi(tmp_path / "s").ask(STATUS)
     assert caught.value.exit_code == EX_UNAVAILABLE
 
 
@@ -115,7 +117,7 @@ def test_an_answer_that_does_not_come(tmp_path: Path) -> None:
     listening.bind(str(tmp_path / "s"))
     listening.listen()
     with listening, pytest.raises(Failure, match=r"did not answer in 0\.05 s") as caught:
-        AdminApi(tmp_path / "s", timeout_s=0.05).status()
+        AdminApi(tmp_path / "s", timeout_s=0.05).ask(STATUS)
     assert caught.value.exit_code == EX_TEMPFAIL
 
 
@@ -124,7 +126,7 @@ def test_pages_are_followed_to_the_end(tmp_path: Path) -> None:
         return answer(200, {"groups": [{"name": name, "owner": "o", "members": ["o"]}], "next": following})
 
     with answering(tmp_path / "s", page("a", "a/ü"), page("b", None)) as asked:
-        groups = AdminApi(tmp_path / "s").groups()
+        groups = list(AdminApi(tmp_path / "s").rows(GROUPS_LIST, lambda page: page.groups))
     assert [group.name for group in groups] == ["a", "b"]
     assert asked[0].startswith(b"GET /v1/groups HTTP/1.1")
     assert asked[1].startswith(b"GET /v1/groups?after=a%2F%C3%BC HTTP/1.1")
@@ -133,13 +135,13 @@ def test_pages_are_followed_to_the_end(tmp_path: Path) -> None:
 def test_names_are_escaped_in_a_path(tmp_path: Path) -> None:
     group = {"name": "a b/?#", "owner": "o", "members": ["o"]}
     with answering(tmp_path / "s", answer(200, group)) as asked:
-        AdminApi(tmp_path / "s").add_members("a b/?#", ("x",))
+        AdminApi(tmp_path / "s").ask(GROUPS_CHANGE, "a b/?#", body=GroupChange(add=("x",)))
     assert asked[0].startswith(b"POST /v1/groups/a%20b%2F%3F%23/members HTTP/1.1")
 
 
 def test_no_socket(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="roost serve") as caught:
-        AdminApi(tmp_path / "nothing").status()
+        AdminApi(tmp_path / "nothing").ask(STATUS)
     assert caught.value.exit_code == EX_UNAVAILABLE
     assert str(tmp_path / "nothing") in str(caught.value)
 
@@ -148,13 +150,13 @@ def test_a_socket_that_nobody_listens_on(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(tmp_path / "s"))
     with pytest.raises(Failure, match="nobody listens") as caught:
-        AdminApi(tmp_path / "s").status()
+        AdminApi(tmp_path / "s").ask(STATUS)
     assert caught.value.exit_code == EX_UNAVAILABLE
 
 
 def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="too long") as caught:
-        AdminApi(tmp_path / ("x" * 200)).status()
+        AdminApi(tmp_path / ("x" * 200)).ask(STATUS)
     assert caught.value.exit_code == EX_CONFIG
 
 
@@ -168,7 +170,7 @@ def test_no_right_to_the_socket(tmp_path: Path) -> None:
             if os.getuid() == 0:
                 os.seteuid(NOBODY)
             with pytest.raises(Failure, match="no right") as caught:
-                AdminApi(tmp_path / "s").status()
+                AdminApi(tmp_path / "s").ask(STATUS)
         finally:
             os.seteuid(os.getuid())
     assert caught.value.exit_code == EX_NOPERM

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from admin.running import RunningBroker, command
+from roost_protocol.admin.groups import GROUPS_LIST
+from roost_protocol.admin.users import USERS_LIST
 
 
 def test_help_of_the_whole_command_does_not_load_the_benchmarks() -> None:
@@ -70,7 +72,7 @@ def test_pairs_against_a_running_broker_with_accounts_that_stay(broker: RunningB
     assert run["oracle"]["entries_checked"] > 0
     assert run["process"]["rss_anon_bytes"] > 0
     assert "left on the broker: 2 accounts, bench-" in result.stderr
-    made = {user.name for user in broker.api.users() if user.name.startswith("bench-")}
+    made = {user.name for user in broker.api.ask(USERS_LIST).users if user.name.startswith("bench-")}
     assert {line.partition(":")[0] for line in kept.read_text().splitlines()} <= made
     assert all(line.partition(":")[2] not in result.output for line in kept.read_text().splitlines())
 
@@ -78,7 +80,7 @@ def test_pairs_against_a_running_broker_with_accounts_that_stay(broker: RunningB
     assert again.exit_code == 0, again.output
     assert "messages/s" in again.stdout
     assert "left on the broker" not in again.stderr
-    assert {user.name for user in broker.api.users() if user.name.startswith("bench-")} == made
+    assert {user.name for user in broker.api.ask(USERS_LIST).users if user.name.startswith("bench-")} == made
 
 
 @pytest.mark.process
@@ -105,7 +107,7 @@ def test_more_members_than_one_request_may_name(broker: RunningBroker, tmp_path:
 
     with target(Where(socket=broker.socket), 300) as found:
         found.make_group("bench-large", found.users)
-    (group,) = [group for group in broker.api.groups() if group.name == "bench-large"]
+    (group,) = [group for group in broker.api.ask(GROUPS_LIST).groups if group.name == "bench-large"]
     assert set(group.members) == set(found.users)
 
 

@@ -11,6 +11,7 @@ import trio
 import roost
 from admin.running import PASSWORD, Chat, RunningBroker
 from roost_admin.failures import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE
+from roost_protocol.admin.groups import GROUPS_CREATE, GroupCreate
 
 pytestmark = pytest.mark.process
 
@@ -89,7 +90,7 @@ def test_the_second_start_needs_no_password_and_shows_what_was_said(broker: Runn
 
 def test_messages_elsewhere_are_remarks(broker: RunningBroker, tmp_path: Path) -> None:
     broker.create_users("gil", "hal", "ida")
-    broker.api.create_group("hikers", "ida", ("gil",))
+    broker.api.ask(GROUPS_CREATE, body=GroupCreate(name="hikers", owner="ida", members=("gil",)))
 
     async def ida(*bodies: str) -> None:
         async with roost.connect(broker.address, user="ida", terminal="pc", password=PASSWORD) as session:

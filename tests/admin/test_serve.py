@@ -17,6 +17,7 @@ import trio
 import roost
 from admin.running import CHEAP, COMMAND, PASSWORD, WAIT_S, RunningBroker, environment
 from roost_admin.failures import EX_CONFIG, EX_IOERR, EX_USAGE
+from roost_protocol.admin.status import STATUS
 
 pytestmark = pytest.mark.process
 
@@ -215,7 +216,7 @@ def test_an_admin_socket_that_another_broker_has(tmp_path: Path) -> None:
         status, line = refused(tmp_path, "--data", str(tmp_path / "other"), "--admin-socket", str(broker.socket))
         assert status == EX_CONFIG
         assert str(broker.socket) in line
-        assert broker.api.status().pid == broker.process.pid
+        assert broker.api.ask(STATUS).pid == broker.process.pid
 
 
 def test_an_admin_socket_whose_path_is_too_long(tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_folder_in_use(tmp_path: Path) -> None:
         status, line = refused(tmp_path, "--data", str(broker.data))
         assert status == EX_CONFIG
         assert f"in use by another broker (process {broker.process.pid})" in line
-        assert broker.api.status().users == 0, "the first is not disturbed"
+        assert broker.api.ask(STATUS).users == 0, "the first is not disturbed"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="to root every folder is readable")

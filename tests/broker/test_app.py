@@ -95,7 +95,7 @@ async def test_a_peer_that_resets_its_connection_harms_nobody(tmp_path: Path) ->
         heard = await speak(broker.addresses[0], bob, Publish(n=1, to="user/bob", text="x"), until=Puback)
         assert isinstance(heard[0], Connack)
         with trio.fail_after(5):
-            await broker.admin.wait_no_connections()
+            await broker.server.wait_no_connections()
         assert len(broker.core.directory) == 0
 
 

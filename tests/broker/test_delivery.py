@@ -379,7 +379,7 @@ async def test_a_device_that_takes_no_bytes_is_closed_in_time(house: House) -> N
     await trio.sleep(2)
     assert {session.user_name for session in house.core.directory} == {"alice", "carol"}
     await trio.sleep(3)
-    assert house.broker.admin.connections == 2
+    assert house.broker.server.connections == 2
     for other in (alice, carol):
         await other.expect_alive()
     heard = await bob.rest()

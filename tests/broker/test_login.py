@@ -12,6 +12,7 @@ from roost_broker.store.operations import EndSession, LogIn, SetPassword
 from roost_broker.transport import Transport
 from roost_broker.transport.memory import MemoryListener
 from roost_protocol import codec
+from roost_protocol.admin.sessions import Kick
 from roost_protocol.frames import (
     Connack,
     Connect,
@@ -263,7 +264,7 @@ async def test_a_device_that_vanishes_during_its_log_in_leaves_no_session(house:
         stranger.stream.cut()
         await trio.sleep(5)
         assert len(house.core.directory) == 0, pause
-        assert house.broker.admin.connections == 0
+        assert house.broker.server.connections == 0
 
 
 @pytest.mark.parametrize("length", [4097, 2**32 - 1])
@@ -438,7 +439,7 @@ async def test_a_device_that_comes_back_by_itself_after_a_takeover_is_told_and_k
 @in_house()
 async def test_a_session_that_was_ended_is_not_resumed(house: House) -> None:
     old = await house.log_in("alice", "pc", "a1")
-    await house.broker.admin.kick("alice", "pc", "go home")
+    await house.broker.admin.sessions.kick(Kick(user="alice", terminal="pc", text="go home"))
     dismissal = await old.expect_dismissal(Reason.ADMINISTRATIVE_ACTION)
     assert (dismissal.text, dismissal.reconnect) == ("go home", False)
     refused = await house.refusal("alice", "pc", "a1", epoch=old.connack.epoch)

@@ -89,7 +89,7 @@ async def test_a_flood_is_turned_away_without_a_word(monkeypatch: pytest.MonkeyP
             await house.log_in(user)
         flood = [await house.dial() for _ in range(50)]
         await trio.sleep(0.1)
-        assert house.broker.admin.connections == 2
+        assert house.broker.server.connections == 2
         told = [await each.hear() for each in flood]
         assert sum(isinstance(frame, Disconnect) for frame in told) == 5
         assert told.count(None) == 45
@@ -103,8 +103,8 @@ async def test_nothing_is_left_of_a_connection_that_is_gone(house: House) -> Non
         await alice.expect_end()
         await alice.stream.aclose()
     await trio.sleep(0.1)
-    assert house.broker.admin.connections == 0
-    await house.broker.admin.wait_no_connections()
+    assert house.broker.server.connections == 0
+    await house.broker.server.wait_no_connections()
 
 
 def connections() -> list[Session | Link]:
@@ -139,9 +139,9 @@ async def test_a_peer_that_does_not_close_is_closed(house: House) -> None:
     await alice.stream.send_all(b"\0\0\0\0")
     await trio.sleep(1)
     await alice.stream.send_all(b"x" * 1000)
-    assert house.broker.admin.connections == 1
+    assert house.broker.server.connections == 1
     await trio.sleep(2)
-    assert house.broker.admin.connections == 0
+    assert house.broker.server.connections == 0
     assert isinstance(await alice.hear(), Disconnect)
 
 

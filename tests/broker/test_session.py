@@ -386,7 +386,7 @@ async def test_a_device_goes_without_goodbye(house: House, how: str, caplog: pyt
         alice.stream.cut()
     await trio.sleep(1)
     assert len(house.core.directory) == 0
-    assert house.broker.admin.connections == 0
+    assert house.broker.server.connections == 0
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

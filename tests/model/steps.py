@@ -10,6 +10,7 @@ from model.device import Device
 from roost_broker.administration import NotDone
 from roost_broker.app import Broker
 from roost_broker.store import CommitRefused
+from roost_protocol.admin.sessions import Kick
 from roost_protocol.frames import Ephemeral, Fetch, Group, Ping, Relation, Sessions, Subscribe
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _stop_broker(world: "World", how: str) -> None:
 async def _administer(broker: Broker, step: p.Step) -> None:
     try:
         if isinstance(step, p.Kick):
-            await broker.admin.kick(step.user, step.terminal)
+            await broker.admin.sessions.kick(Kick(user=step.user, terminal=step.terminal))
         else:
             await broker.trim()
     except (NotDone, CommitRefused):

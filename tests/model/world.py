@@ -28,6 +28,7 @@ from roost_broker.offload import InlineOffload, Offload
 from roost_broker.store import OutcomeUnknown, Store
 from roost_broker.store.memory import MemoryStore
 from roost_broker.transport.memory import MemoryListener, MemoryStream
+from roost_protocol.admin.groups import GroupCreate
 from roost_protocol.limits import Limits
 
 EPOCH_MS = 1_700_000_000_000
@@ -232,7 +233,9 @@ class World:
         assert self.broker is not None
         for user in p.USERS:
             await self.broker.create_user(user, PASSWORD)
-        await self.broker.admin.create_group("team", "ann", tuple(sorted(self.plan.members)))
+        await self.broker.admin.groups.create(
+            GroupCreate(name="team", owner="ann", members=tuple(sorted(self.plan.members)))
+        )
         for name in sorted(self.plan.online):
             self.devices[name].log_in(p.LogIn(device=name))
         await trio.sleep(0.1)

@@ -6,6 +6,7 @@ what came about is right, the oracle says at the end.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,8 @@ from roost_admin.demo.processes import Processes
 from roost_admin.demo.reports import CatchUp, Device, GoDeaf, Leave, LogIn, Publish
 from roost_admin.demo.story import Story
 from roost_admin.output import clock_time
+from roost_protocol.admin.groups import GROUPS_CREATE, GroupCreate
+from roost_protocol.admin.users import USERS_CREATE, USERS_LIST, UserCreate
 
 ALICE_PHONE = Device("alice-phone", "alice", "phone")
 ALICE_PC = Device("alice-pc", "alice", "pc")
@@ -123,10 +126,12 @@ class Play:
         await self._processes.start_broker()
         story.tell(f"it listens on {self._processes.address}; every batch of messages is one fsynced LMDB transaction")
         for user in USERS:
-            await trio.to_thread.run_sync(api.create_user, user, self._passwords[user])
+            new = UserCreate(name=user, password=self._passwords[user])
+            await trio.to_thread.run_sync(partial(api.ask, USERS_CREATE, body=new))
             self._observer.note(TrimAsked(user))  # from here on retention may trim, whenever it likes
             self._observer.note(MembershipAsked(GROUP, user, True))
-        await trio.to_thread.run_sync(api.create_group, GROUP, "alice", ("bob", "carol"))
+        group = GroupCreate(name=GROUP, owner="alice", members=("bob", "carol"))
+        await trio.to_thread.run_sync(partial(api.ask, GROUPS_CREATE, body=group))
         for user in USERS:
             self._observer.note(MembershipConfirmed(GROUP, user, True))
         story.tell(f"alice, bob and carol have accounts; all three are in the group {GROUP}")
@@ -306,8 +311,8 @@ class Play:
         """The floor of bob's inbox, once retention has done what it is configured to do."""
         with trio.move_on_after(WAIT_S):
             while True:
-                rows = await trio.to_thread.run_sync(self._processes.api.users)
-                bob = next(row for row in rows if row.name == "bob")
+                page = await trio.to_thread.run_sync(self._processes.api.ask, USERS_LIST)
+                bob = next(row for row in page.users if row.name == "bob")
                 if bob.floor == bob.head - RETENTION_COUNT + 1:
                     return bob.floor
                 await trio.sleep(POLL_S)

@@ -1,18 +1,20 @@
-"""The admin API: the routes of `roost_protocol.admin`, each an act of `Administration`."""
+"""The admin API over HTTP: a request is matched with the table of routes, checked, and answered by its act."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import re
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
 from roost_broker.administration import Administration, NotDone
-from roost_broker.http.server import Request, RequestFailed, Response
-from roost_protocol import admin
+from roost_broker.http.callers import Callers
+from roost_broker.http.server import EventStream, Request, RequestFailed, Response
+from roost_protocol.admin.route import ROLES, Asked, Caller, Route
+from roost_protocol.admin.table import ROUTES
 from roost_protocol.reasons import Reason
 
-Query = dict[str, str]
-Act = Callable[[Administration, Any, str, Query], Awaitable[msgspec.Struct]]
+S = TypeVar("S", bound=msgspec.Struct)
 
 _STATUS = {
     Reason.NOT_FOUND: (404, "Not Found"),
@@ -23,102 +25,95 @@ _STATUS = {
 }
 
 
-async def _status(acts: Administration, body: None, name: str, query: Query) -> msgspec.Struct:
-    return await acts.status()
+class Matched(NamedTuple):
+    """The route that a request means, and what stands in its path for each `{word}`."""
 
-
-async def _users(acts: Administration, body: None, name: str, query: Query) -> msgspec.Struct:
-    return await acts.users(query.get("after", ""), _limit(query))
-
-
-async def _create_user(acts: Administration, body: admin.UserCreate, name: str, query: Query) -> msgspec.Struct:
-    return await acts.create_user(body.name, body.password)
-
-
-async def _sessions(acts: Administration, body: None, name: str, query: Query) -> msgspec.Struct:
-    return acts.sessions(query.get("after", ""), _limit(query))
-
-
-async def _kick(acts: Administration, body: admin.Kick, name: str, query: Query) -> msgspec.Struct:
-    return await acts.kick(body.user, body.terminal, body.text)
-
-
-async def _groups(acts: Administration, body: None, name: str, query: Query) -> msgspec.Struct:
-    return await acts.groups(query.get("after", ""), _limit(query))
-
-
-async def _create_group(acts: Administration, body: admin.GroupCreate, name: str, query: Query) -> msgspec.Struct:
-    return await acts.create_group(body.name, body.owner, body.members)
-
-
-async def _change_group(acts: Administration, body: admin.GroupChange, name: str, query: Query) -> msgspec.Struct:
-    return await acts.change_group(name, body.add, body.remove)
-
-
-_ACTS: dict[admin.Route, Act] = {
-    admin.STATUS: _status,
-    admin.USERS_LIST: _users,
-    admin.USERS_CREATE: _create_user,
-    admin.SESSIONS_LIST: _sessions,
-    admin.SESSIONS_KICK: _kick,
-    admin.GROUPS_LIST: _groups,
-    admin.GROUPS_CREATE: _create_group,
-    admin.GROUPS_CHANGE: _change_group,
-}
+    route: Route[Any]
+    names: tuple[str, ...]
 
 
 class AdminApi:
-    """Answers requests of admins."""
+    """Answers requests of admins. `callers` says who asks."""
 
-    def __init__(self, acts: Administration) -> None:
-        self._acts = acts
+    def __init__(self, administration: Administration, callers: Callers) -> None:
+        self._acts = administration.acts
+        self._callers = callers
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response | EventStream:
         """The answer to a request. Raises RequestFailed."""
+        caller = self._callers(request)
         try:
             split = urlsplit(request.target)
         except ValueError as error:
             raise RequestFailed(400, "Bad Request", f"the target: {error}") from error
-        route, name = _match(request.method, split.path)
-        query = {key: values[-1] for key, values in parse_qs(split.query).items()}
-        body = None if route.takes is None else _decode(route.takes, request)
+        route, names = match(request.method, split.path)
+        _check_role(route, caller)
+        args: list[Any] = list(names)
+        if route.query is not None:
+            args.append(_query(route.query, split.query))
+        if route.takes is not None:
+            args.append(_body(route.takes, request))
+        if route.changes:
+            args.append(caller)
+        return await self._answer(route, args)
+
+    async def _answer(self, route: Route[Any], args: list[Any]) -> Response | EventStream:
         try:
-            answer = await _ACTS[route](self._acts, body, name, query)
+            answer = await self._acts[route](*args)
         except NotDone as error:
             status, title = _STATUS.get(error.reason, (422, "Unprocessable Content"))
             raise RequestFailed(status, title, str(error)) from error
+        if route.streams:
+            return EventStream(events=_encoded(answer))
         return Response(status=200, body=msgspec.json.encode(answer))
 
 
-def _match(method: str, path: str) -> tuple[admin.Route, str]:
-    """The route that a request means, and the `{name}` in its path. Raises RequestFailed."""
+async def _encoded(events: AsyncIterator[msgspec.Struct]) -> AsyncIterator[bytes]:
+    async for event in events:
+        yield msgspec.json.encode(event)
+
+
+_PATTERNS = tuple((re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path)), route) for route in ROUTES)
+
+
+def match(method: str, path: str) -> Matched:
+    """The route that a request means. Raises RequestFailed."""
     other_methods = []
-    for route in admin.ROUTES:
-        before, _, after = route.path.partition("{name}")
-        name = path.removeprefix(before).removesuffix(after) if after else ""
-        if path != route.path.replace("{name}", name) or "/" in name:
+    for pattern, route in _PATTERNS:
+        found = pattern.fullmatch(path)
+        if found is None:
             continue
         if route.method == ("GET" if method == "HEAD" else method):
-            return route, unquote(name, errors="replace")
+            return Matched(route, tuple(unquote(name, errors="replace") for name in found.groups()))
         other_methods.append(route.method)
     if other_methods:
         raise RequestFailed(405, "Method Not Allowed", f"{path} takes {', '.join(other_methods)}, not {method}")
     raise RequestFailed(404, "Not Found", f"there is nothing at {path}")
 
 
-def _decode(wanted: type[msgspec.Struct], request: Request) -> msgspec.Struct:
-    if request.content_type.partition(";")[0].strip().lower() != "application/json":
+def _check_role(route: Route[Any], caller: Caller) -> None:
+    if ROLES.index(caller.role) < ROLES.index(route.role):
+        text = f"{caller.name} has the role {caller.role}; {route.method} {route.path} needs {route.role}"
+        raise RequestFailed(403, "Forbidden", text)
+
+
+def _query(wanted: type[S], query: str) -> S:
+    """The query as its type has it: one value for each key, or several where that is a tuple."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(wanted)}
+    given: dict[str, object] = {}
+    for key, values in parse_qs(query).items():
+        many = getattr(fields.get(key), "__origin__", None) is tuple
+        given[key] = values if many else values[-1]
+    try:
+        return msgspec.convert(given, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestFailed(400, "Bad Request", f"the query: {error}") from error
+
+
+def _body(wanted: type[Asked], request: Request) -> Asked:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestFailed(415, "Unsupported Media Type", "the body is application/json")
     try:
         return msgspec.json.decode(request.body, type=wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RequestFailed(400, "Bad Request", f"the body: {error}") from error
-
-
-def _limit(query: Query) -> int | None:
-    text = query.get("limit")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
-        raise RequestFailed(400, "Bad Request", f"limit is a number from 1 on, not {text[:32]!r}")
-    return int(text)

@@ -1,31 +1,40 @@
 """A small HTTP/1.1 server on h11 over Trio streams: one request after the other on each connection, all within bounds.
 
-It knows nothing of what is asked; `respond` turns a request into a response. Whatever goes wrong there becomes a
-problem document (RFC 9457), never a traceback on the wire.
+It knows nothing of what is asked; `respond` turns a request into a response, or into events that follow one another
+(server-sent events, as the HTML standard has them). Whatever goes wrong there becomes a problem document (RFC 9457),
+never a traceback on the wire.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import h11
 import msgspec
 import trio
 
-from roost_protocol.admin import Problem
+from roost_broker.http.unix import Credentials, peer_credentials
+from roost_protocol.admin.route import Problem
 from roost_protocol.limits import Limits
 
 _log = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024
 
+EVENT_SILENCE_S = 15.0
+"""A comment goes out when nothing has happened for so long: a peer that went away is noticed, proxies stay patient."""
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, read to its end. `target` is path and query as sent."""
+    """A request, read to its end. `target` is path and query as sent; names of `headers` are in lower case."""
 
     method: str
     target: str
-    content_type: str
+    headers: dict[str, str]
     body: bytes
+    peer: Credentials | None = None
+    """Whose process it is, on a Unix socket."""
+    address: str = ""
+    """Where the peer is, on a network."""
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +45,12 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "application/json"
 
 
+class EventStream(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that goes on: a JSON document for each event. It is cancelled when the peer is gone."""
+
+    events: AsyncIterator[bytes]
+
+
 class RequestFailed(Exception):
     """The request gets this problem document."""
 
@@ -44,7 +59,7 @@ class RequestFailed(Exception):
         self.problem = Problem(status=status, title=title, detail=detail)
 
 
-Respond = Callable[[Request], Awaitable[Response]]
+Respond = Callable[[Request], Awaitable[Response | EventStream]]
 
 
 def problem_response(problem: Problem) -> Response:
@@ -83,33 +98,43 @@ class _Exchange:
         self._limits = limits
         self._connection = h11.Connection(h11.SERVER)
         self._is_head = False
+        self._peer = peer_credentials(stream)
+        self._address = _address(stream)
 
     async def run(self) -> None:
         """Answer requests until the peer closes, asks for something unfit, or takes too long."""
         while True:
+            stream: EventStream | None = None
             with trio.move_on_after(self._limits.http_timeout_s) as scope:
-                if not await self._one():
+                request = await self._next()
+                if request is None:
                     return
-            if scope.cancelled_caught:
+                answer = await self._answer(request)
+                if isinstance(answer, EventStream):
+                    stream = answer
+                else:
+                    await self._write(answer, close=False)
+            if stream is not None:
+                await self._stream_events(stream)
+                return
+            if scope.cancelled_caught or not self._may_go_on():
                 return
             self._connection.start_next_cycle()
 
-    async def _one(self) -> bool:
-        """Read and answer one request; whether there may be another on this connection."""
+    async def _next(self) -> Request | None:
+        """The next request; None when there is none that can be answered, and what was wrong with it is said."""
         try:
-            request = await self._read()
+            return await self._read()
         except RequestFailed as failed:
             await self._write(problem_response(failed.problem), close=True)
-            return False
         except h11.RemoteProtocolError as error:
             await self._write(problem_response(Problem(status=400, title="Bad Request", detail=str(error))), close=True)
-            return False
-        if request is None:
-            return False
-        await self._write(await self._answer(request), close=False)
+        return None
+
+    def _may_go_on(self) -> bool:
         return self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response | EventStream:
         try:
             return await self._respond(request)
         except RequestFailed as failed:
@@ -130,12 +155,13 @@ class _Exchange:
             if len(body) > self._limits.http_body_bytes_max:
                 allowed = f"a body has at most {self._limits.http_body_bytes_max} bytes"
                 raise RequestFailed(413, "Content Too Large", allowed)
-        headers = {name: value.decode("latin-1") for name, value in head.headers}
         return Request(
             method=head.method.decode(),
             target=head.target.decode("latin-1"),
-            content_type=headers.get(b"content-type", ""),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
             body=bytes(body),
+            peer=self._peer,
+            address=self._address,
         )
 
     async def _event(self) -> h11.Event | type[h11.PAUSED] | type[h11.NEED_DATA]:
@@ -151,16 +177,76 @@ class _Exchange:
     async def _write(self, response: Response, *, close: bool) -> None:
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        headers = [
-            ("content-type", response.content_type),
-            ("content-length", str(len(response.body))),
-            ("cache-control", "no-store"),
-            ("x-content-type-options", "nosniff"),
-        ]
+        headers = [("content-length", str(len(response.body)))]
         if close:
             headers.append(("connection", "close"))
-        data = self._connection.send(h11.Response(status_code=response.status, headers=headers)) or b""
+        data = self._head(response.status, response.content_type, headers)
         if not self._is_head:
             data += self._connection.send(h11.Data(data=response.body)) or b""
         data += self._connection.send(h11.EndOfMessage()) or b""
         await self._stream.send_all(data)
+
+    def _head(self, status: int, content_type: str, more: list[tuple[str, str]]) -> bytes:
+        headers = [
+            ("content-type", content_type),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            *more,
+        ]
+        return self._connection.send(h11.Response(status_code=status, headers=headers)) or b""
+
+    # --- events ---
+
+    async def _stream_events(self, stream: EventStream) -> None:
+        """Send events until there are no more, the peer goes, or it takes nothing for too long."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_gone, nursery.cancel_scope)
+            if await self._send(self._head(200, "text/event-stream", [("connection", "close")])) and not self._is_head:
+                source, events = trio.open_memory_channel[bytes](0)
+                nursery.start_soon(_pass_on, stream.events, source)
+                await self._send_events(events)
+            nursery.cancel_scope.cancel()
+
+    async def _send_events(self, events: trio.MemoryReceiveChannel[bytes]) -> None:
+        while True:
+            data = b": still here\n\n"
+            with trio.move_on_after(EVENT_SILENCE_S):
+                try:
+                    data = b"data: " + await events.receive() + b"\n\n"
+                except trio.EndOfChannel:
+                    break
+            if not await self._send(self._connection.send(h11.Data(data=data)) or b""):
+                return
+        await self._send(self._connection.send(h11.EndOfMessage()) or b"")
+
+    async def _send(self, data: bytes) -> bool:
+        """Send a part of an answer; False if it is not taken in time: half of it may be sent, so nothing can follow."""
+        with trio.move_on_after(self._limits.http_timeout_s) as scope:
+            await self._stream.send_all(data)
+        return not scope.cancelled_caught
+
+    async def _cancel_when_gone(self, scope: trio.CancelScope) -> None:
+        """Whatever the peer says while it is told events, it has nothing more to ask on this connection."""
+        try:
+            while await self._stream.receive_some(READ_BYTES):
+                pass
+        except trio.BrokenResourceError:
+            pass
+        scope.cancel()
+
+
+async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[bytes]) -> None:
+    async with to:
+        async for event in events:
+            await to.send(event)
+
+
+def _address(stream: trio.abc.Stream) -> str:
+    """`host:port` of the peer, on a network."""
+    if not isinstance(stream, trio.SocketStream) or stream.socket.family not in (
+        trio.socket.AF_INET,
+        trio.socket.AF_INET6,
+    ):
+        return ""
+    host, port, *_ = stream.socket.getpeername()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

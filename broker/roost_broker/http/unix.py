@@ -3,14 +3,37 @@
 import errno
 import os
 import socket
+import struct
 from pathlib import Path
 
 import trio
+from msgspec import Struct
 
 SOCKET_MODE = 0o600
 BACKLOG = 64
 PATH_BYTES_MAX = 107
 """Linux, unix(7): 108 bytes with the final zero."""
+
+
+_CREDENTIALS = struct.Struct("iII")
+"""Linux, unix(7): struct ucred."""
+
+
+class Credentials(Struct, frozen=True):
+    """Whose process is at the other end of a Unix socket: as the kernel has it, not as the peer says."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_credentials(stream: trio.abc.Stream) -> Credentials | None:
+    """Who is at the other end; None if that is no Unix socket."""
+    if not isinstance(stream, trio.SocketStream) or stream.socket.family != socket.AF_UNIX:
+        return None
+    return Credentials(
+        *_CREDENTIALS.unpack(stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    )
 
 
 class AdminSocketUnusable(Exception):

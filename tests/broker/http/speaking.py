@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 import trio
-from trio.testing import memory_stream_pair
+from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from roost_broker.http.server import HttpServer, Respond
 from roost_protocol.limits import Limits
@@ -65,6 +65,13 @@ class Peer:
         assert data, f"the server closed amid {self._rest!r}"
         return bytes(data)
 
+    async def rest(self) -> bytes:
+        """Everything until the server closes."""
+        rest, self._rest = self._rest, b""
+        async for data in self.stream:  # type: ignore[attr-defined]
+            rest += data
+        return rest
+
     async def expect_end(self) -> None:
         """The server has closed, and said nothing more."""
         assert not self._rest
@@ -87,9 +94,9 @@ class Door(trio.abc.Listener[trio.abc.Stream]):
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[trio.abc.Stream](100)
 
-    def dial(self) -> Peer:
-        """A new connection."""
-        ours, theirs = memory_stream_pair()
+    def dial(self, *, lockstep: bool = False) -> Peer:
+        """A new connection; with `lockstep` nothing is buffered: what is said has to be taken."""
+        ours, theirs = lockstep_stream_pair() if lockstep else memory_stream_pair()
         self._send.send_nowait(theirs)
         return Peer(ours)
 

@@ -1,6 +1,7 @@
 """HTTP/1.1: requests one after the other within bounds, and an answer to whatever else comes."""
 
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -10,7 +11,7 @@ from trio.testing import MockClock
 
 from broker.house import in_virtual_time
 from broker.http.speaking import request, serving
-from roost_broker.http.server import Request, RequestFailed, Response
+from roost_broker.http.server import EventStream, Request, RequestFailed, Response
 from roost_protocol.limits import KIB, Limits
 
 LIMITS = Limits(http_body_bytes_max=4 * KIB, http_timeout_s=30, http_connections_max=2)
@@ -24,7 +25,10 @@ async def echo(asked: Request) -> Response:
         raise ZeroDivisionError
     if asked.target == "/slow":
         await trio.sleep(60)
-    return Response(status=200, body=f"{asked.method} {asked.target} {asked.content_type} {len(asked.body)}".encode())
+    return Response(
+        status=200,
+        body=f"{asked.method} {asked.target} {asked.headers.get('content-type', '')} {len(asked.body)}".encode(),
+    )
 
 
 @in_virtual_time
@@ -258,3 +262,85 @@ def test_whatever_comes_the_server_goes_on(pieces: list[bytes]) -> None:
             assert (await door.dial().ask("GET", "/a")).status == 200
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def ticks(asked: Request) -> EventStream:
+    """An event now and then: `target` says how many, and how far apart."""
+    count, seconds = map(int, asked.target.strip("/").split("/"))
+
+    async def events() -> AsyncIterator[bytes]:
+        for n in range(count):
+            await trio.sleep(seconds)
+            yield str(n).encode()
+
+    return EventStream(events=events())
+
+
+def chunks(data: bytes) -> bytes:
+    """What chunked transfer coding carries (RFC 9112, 7.1)."""
+    whole = b""
+    while data and not data.startswith(b"0\r\n"):
+        size, _, rest = data.partition(b"\r\n")
+        whole, data = whole + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return whole
+
+
+@in_virtual_time
+async def test_events_follow_one_another_until_they_end() -> None:
+    async with serving(ticks, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("GET", "/3/1"))
+        answer = await peer.answer()
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+        assert chunks(await peer.rest()) == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+
+
+@in_virtual_time
+async def test_a_silent_stream_says_that_it_is_there_longer_than_a_request_may_take() -> None:
+    async with serving(ticks, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("GET", "/1/40"))
+        await peer.answer()
+        assert chunks(await peer.rest()) == b": still here\n\n: still here\n\ndata: 0\n\n"
+
+
+@in_virtual_time
+async def test_a_peer_that_goes_ends_its_events() -> None:
+    ended = trio.Event()
+
+    async def forever(asked: Request) -> EventStream:
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                await trio.sleep_forever()
+                yield b""
+            finally:
+                ended.set()
+
+        return EventStream(events=events())
+
+    async with serving(forever, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("GET", "/"))
+        await peer.answer()
+        await peer.stream.aclose()
+        with trio.fail_after(1):
+            await ended.wait()
+
+
+@in_virtual_time
+async def test_a_peer_that_takes_no_events_is_let_go() -> None:
+    async def many(asked: Request) -> EventStream:
+        async def events() -> AsyncIterator[bytes]:
+            while True:
+                yield b"x"
+
+        return EventStream(events=events())
+
+    limits = Limits(http_timeout_s=1, http_connections_max=1)
+    async with serving(many, limits) as door:
+        peer = door.dial(lockstep=True)
+        await peer.send(request("GET", "/"))
+        with trio.fail_after(5):
+            second = door.dial()
+            await second.send(request("HEAD", "/"))
+            assert (await second.answer(head=True)).status == 200

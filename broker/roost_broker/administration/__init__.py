@@ -1,0 +1,12 @@
+"""What an admin may do: the acts behind the admin API, and behind `Broker.admin` of an embedded broker.
+
+A class for each noun, whose methods are the acts. An act takes what stands in the path of its route, then the query,
+then the body; one that changes something is told last who asks, for those who are affected and for the audit log.
+Every act raises `NotDone` with the reason when it cannot be done. Safe to cancel: a change is then done or not, but
+whole.
+"""
+
+from roost_broker.administration.acts import NotDone, installed_version
+from roost_broker.administration.house import Administration
+
+__all__ = ["Administration", "NotDone", "installed_version"]

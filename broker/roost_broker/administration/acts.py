@@ -1,0 +1,83 @@
+"""What every noun's acts are made of."""
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from roost_broker.accounts import PasswordsBusy, PasswordUnfit
+from roost_broker.store import CommitRefused
+from roost_broker.store.operations import Account, Operation, Refused
+from roost_protocol.names import check_name
+from roost_protocol.reasons import Reason
+
+if TYPE_CHECKING:
+    from roost_broker.core import Core
+
+T = TypeVar("T")
+
+Act = Callable[..., Awaitable[Any]]
+"""What answers a route; see the package."""
+
+
+class NotDone(Exception):
+    """An act of administration was not done; nothing was changed."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text or reason.phrase)
+        self.reason = reason
+
+
+class Acts:
+    """The acts of one noun, on one node."""
+
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+
+    async def _account(self, name: str) -> Account:
+        """The account of this name. Raises NotDone."""
+        account = await self._core.readers.run(self._core.store.account, name)
+        if account is None:
+            raise NotDone(Reason.NOT_FOUND, f"there is no user {name!r}")
+        return account
+
+    async def _hash(self, password: str) -> str:
+        """The hash of a new password. Raises NotDone."""
+        try:
+            return await self._core.accounts.hash(password)
+        except PasswordsBusy as error:
+            raise NotDone(Reason.SERVER_BUSY, str(error)) from error
+        except PasswordUnfit as error:
+            raise NotDone(Reason.NOT_AUTHORIZED, str(error)) from error
+
+    async def _run(self, operation: Operation, expected: type[T]) -> T:
+        """Have an operation committed. Raises NotDone."""
+        try:
+            result = await self._core.batcher.run(operation)
+        except CommitRefused as refused:
+            raise NotDone(refused.reason, str(refused)) from refused
+        if isinstance(result, Refused):
+            raise NotDone(result.reason, result.text)
+        if not isinstance(result, expected):
+            raise AssertionError(f"not the outcome of {operation!r}: {result!r}")
+        return result
+
+    def _page_size(self, limit: int | None) -> int:
+        """How many rows a page has, when so many are asked for."""
+        most = self._core.limits.listing_max
+        return most if limit is None else max(1, min(limit, most))
+
+
+def check(name: str) -> None:
+    """Raise NotDone if nobody, and no group, can have this name."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise NotDone(Reason.MALFORMED_PACKET, str(error)) from error
+
+
+def installed_version() -> str:
+    """The version of roost that is installed."""
+    try:
+        return version("roost")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0"

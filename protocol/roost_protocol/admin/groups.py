@@ -1,0 +1,49 @@
+"""Groups and their members."""
+
+from roost_protocol.admin.route import Asked, Page, Paging, Route, Told
+from roost_protocol.frames import Name, Names
+
+
+class GroupCreate(Asked, frozen=True, kw_only=True):
+    """A new group; the owner is a member."""
+
+    name: Name
+    owner: Name
+    members: Names = ()
+
+
+class GroupChange(Asked, frozen=True, kw_only=True):
+    """Change the members of a group, all or none."""
+
+    add: Names = ()
+    remove: Names = ()
+
+
+class GroupRow(Told, frozen=True, kw_only=True):
+    """A group with its members."""
+
+    name: str
+    owner: str
+    members: tuple[str, ...]
+
+
+class GroupList(Page, frozen=True, kw_only=True):
+    """Groups by name."""
+
+    groups: tuple[GroupRow, ...]
+
+
+GROUPS_LIST = Route(method="GET", path="/v1/groups", summary="Groups by name", query=Paging, gives=GroupList)
+GROUPS_CREATE = Route(
+    method="POST", path="/v1/groups", summary="Create a group", takes=GroupCreate, gives=GroupRow, role="operate"
+)
+GROUPS_CHANGE = Route(
+    method="POST",
+    path="/v1/groups/{group}/members",
+    summary="Add and remove members, all or none",
+    takes=GroupChange,
+    gives=GroupRow,
+    role="operate",
+)
+
+ROUTES = (GROUPS_LIST, GROUPS_CREATE, GROUPS_CHANGE)
