@@ -179,7 +179,7 @@ class Broker:
         try:
             async with trio.open_nursery() as nursery:
                 try:
-                    self._start(store, nursery)
+                    await self._start(store, nursery)
                     yield
                     await self._drain()
                 finally:
@@ -197,7 +197,7 @@ class Broker:
         # A thread, since opening may recover, migrate, and wait for a slow disk.
         return await trio.to_thread.run_sync(open_store, self.config, self._around)
 
-    def _start(self, store: Store, nursery: trio.Nursery) -> None:
+    async def _start(self, store: Store, nursery: trio.Nursery) -> None:
         if self._given_listeners is not None:
             self._listeners += self._given_listeners
         else:
@@ -206,13 +206,15 @@ class Broker:
         core = self._core = Core(self.config, store, self._around, nursery)
         server = self._server = Server(core)
         self._acts = Administration(core, server, self.addresses)
+        admin_socket: trio.SocketListener | None = None
         if self._with_admin:
             admin_socket = open_admin_socket(self.config.admin_path)
             self._has_admin_socket = True
+        await nursery.start(core.serve)
+        if admin_socket is not None:
             nursery.start_soon(
                 HttpServer(AdminApi(self._acts, unix_caller).respond, self.config.limits).serve, admin_socket
             )
-        nursery.start_soon(core.serve)
         nursery.start_soon(RetentionKeeper(core).serve)
         for listener in self._listeners:
             nursery.start_soon(server.serve, listener)

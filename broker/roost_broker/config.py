@@ -46,6 +46,15 @@ class RetentionConfig(Section, frozen=True, kw_only=True):
         return Retention(age_ms=int(self.age_days * DAY_MS) or None, count=self.count or None, bytes=self.bytes or None)
 
 
+class JournalConfig(Section, frozen=True, kw_only=True):
+    """What the journal keeps: as far back as `explain` and `events` can answer. 0 means no bound."""
+
+    age_days: float = 30
+    """A month: as long as anybody asks why a message did not come."""
+    count: int = 2_000_000
+    """Records: about 100 bytes each, so 200 MB."""
+
+
 class StoreConfig(Section, frozen=True, kw_only=True):
     """The LMDB store."""
 
@@ -78,6 +87,7 @@ class Config(Section, frozen=True, kw_only=True):
     """The grace period at the end: what is under way is finished, devices are told."""
     log_level: str = "INFO"
     retention: RetentionConfig = RetentionConfig()
+    journal: JournalConfig = JournalConfig()
     store: StoreConfig = StoreConfig()
     passwords: PasswordConfig = PasswordConfig()
     limits: Limits = Limits()
@@ -93,6 +103,7 @@ class Config(Section, frozen=True, kw_only=True):
         amounts = {
             "drain_s": self.drain_s,
             **{f"retention.{k}": v for k, v in msgspec.structs.asdict(self.retention).items()},
+            **{f"journal.{k}": v for k, v in msgspec.structs.asdict(self.journal).items()},
         }
         for name, amount in amounts.items():
             if not 0 <= amount < math.inf:

@@ -17,6 +17,7 @@ from roost_broker.accounts import Accounts
 from roost_broker.batcher import Batcher, Settlement
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
+from roost_broker.journal import Journal
 from roost_broker.link import Link
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
@@ -32,6 +33,7 @@ from roost_broker.store.operations import (
     Trimmed,
 )
 from roost_broker.takeovers import TakeoverDamper
+from roost_broker.version import installed_version
 from roost_protocol.frames import Disconnect, Origin, Presence
 from roost_protocol.limits import KIB
 from roost_protocol.reasons import Reason
@@ -85,15 +87,16 @@ class Core:
         self._cursors_due = trio.current_time()
         self.names: dict[int, str] = {}
         """Names of the users that somebody follows or that have a session, by number."""
+        self.journal = Journal(self)
         self._writer = around.writer() if around.writer else around.offload(1)
         self.batcher = Batcher(
             store,
             self._writer,
             limits,
             around.now_ms,
-            riders=self._take_cursors,
-            rider_settled=self._cursors_settled,
-            after_batch=self.delivery.flush,
+            riders=self._take_riders,
+            rider_settled=self._rider_settled,
+            after_batch=self._after_batch,
         )
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""
@@ -101,11 +104,18 @@ class Core:
         self.published = 0
         self.started_ms = around.now_ms()
 
-    async def serve(self) -> None:
-        """Commit, write cursors in time, and watch keepalives, until cancelled. Raises OutcomeUnknown."""
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit, write cursors in time, and watch keepalives, until cancelled. Raises OutcomeUnknown.
+
+        It is started when the journal says so: from then on somebody may log in.
+        """
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.batcher.serve)
+                self.journal.started(installed_version())
+                self.journal.write()
+                await self.batcher.wait_idle()
+                task_status.started()
                 nursery.start_soon(self._every_second)
         finally:
             if isinstance(self._writer, OwnThread):
@@ -133,11 +143,12 @@ class Core:
         self.directory.add(session)
         self.presence_changed(session.user, session.terminal)
 
-    def end(self, session: Session) -> None:
-        """A session ends, for whatever reason. Idempotent."""
+    def end(self, session: Session, why: Disconnect | None = None) -> None:
+        """A session ends; `why` as either side has said it, None if nobody has said anything. Idempotent."""
         if session.closed:
             return
         session.closed = True
+        self.journal.closed(session, why)
         self.delivery.leave(session)
         for user in tuple(session.watching):
             self.unwatch(session, user)
@@ -169,6 +180,8 @@ class Core:
         for session in self.directory:
             session.disconnect(self.farewell)
         self.write_cursors()
+        self.journal.stopped()
+        self.journal.write()
         await self.batcher.wait_idle()
 
     # --- presence ---
@@ -233,6 +246,17 @@ class Core:
         for operation in self._take_cursors():
             self.batcher.submit(operation, self._cursors_settled)
 
+    def _take_riders(self) -> list[Operation]:
+        return self._take_cursors() + self.journal.take()
+
+    def _rider_settled(self, operation: Operation, result: Settlement) -> None:
+        self._cursors_settled(operation, result)
+        self.journal.settled(operation, result)
+
+    def _after_batch(self) -> None:
+        self.delivery.flush()
+        self.journal.committed()
+
     def _cursors_settled(self, operation: Operation, result: Settlement) -> None:
         """What could not be written is written later, unless something newer is there."""
         if isinstance(result, CommitRefused) and isinstance(operation, MoveCursors):
@@ -252,6 +276,11 @@ class Core:
             if self.cursors:
                 self.write_cursors()
             self._close_silent()
+            await trio.sleep(CURSOR_WRITE_S / 2)
+            if self.cursors:
+                self.write_cursors()
+            await self.journal.note_progress()
+            self.journal.write()
 
     def _close_silent(self) -> None:
         """Close the sessions that said nothing for 1.5 × keepalive while they were listened to (MQTT 5.0, 3.1.2.10)."""

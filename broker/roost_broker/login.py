@@ -106,7 +106,7 @@ class _Attempt:
             self.token = core.accounts.new_token()
         result = await self._commit(account)
         if isinstance(result, Refused):
-            self._refuse(result)
+            self._refuse(account, result)
 
     async def _authenticate(self) -> Account:
         """The account that the credential belongs to. The same answer, and time, for a wrong one and no such user."""
@@ -133,6 +133,7 @@ class _Attempt:
             return
         wait_s = self.core.damper.wait_s(account.user, self.connect.terminal, trio.current_time())
         if wait_s is not None:
+            self._note(account, Reason.CONNECTION_RATE_EXCEEDED, live.device_id)
             text = f"{self.connect.terminal} was taken over too often; last by {live.device_id}"
             raise LoginRefused(Reason.CONNECTION_RATE_EXCEEDED, text, wait_s)
 
@@ -202,9 +203,15 @@ class _Attempt:
             resumed=result.resumed,
         )
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, account: Account, refused: Refused) -> None:
         error = LoginRefused(refused.reason, refused.text)
         if refused.by is not None:
             origin = Origin(by=refused.by, at=refused.at or 0, address=refused.address)
             error.connack = Connack(reason=refused.reason, text=refused.text, origin=origin)
+            self._note(account, refused.reason, refused.by)
         raise error
+
+    def _note(self, account: Account, reason: Reason, by: str) -> None:
+        """Record in the journal that a device with a right credential was not let in."""
+        connect, address = self.connect, self.link.transport.address
+        self.core.journal.refused(account.user, connect.terminal, connect.device, reason=reason, by=by, address=address)

@@ -11,7 +11,17 @@ import trio
 from roost_broker.batcher import Settlement
 from roost_broker.config import DAY_MS
 from roost_broker.store import CommitRefused
-from roost_broker.store.operations import ForgetDevices, Forgotten, Operation, Trim, Trimmed
+from roost_broker.store.journal import first_number_at
+from roost_broker.store.operations import (
+    ForgetDevices,
+    Forgotten,
+    JournalTrimmed,
+    Operation,
+    Trim,
+    TrimJournal,
+    Trimmed,
+)
+from roost_protocol.limits import NUMBER_MAX
 
 if TYPE_CHECKING:
     from roost_broker.core import Core
@@ -35,6 +45,7 @@ class RetentionKeeper:
         self._core = core
         self._config = core.config.retention
         self._clock_offset_ms = self._offset_ms()
+        self._clock_is_off = False
 
     async def serve(self) -> None:
         """Walk, rest for the configured interval, and so on, until cancelled."""
@@ -43,13 +54,15 @@ class RetentionKeeper:
             try:
                 await self.walk()
                 await self.forget_devices()
+                await self.trim_journal()
             except CommitRefused as refused:
                 _log.error("retention cannot write: %s; trying again in %s s", refused, self._config.interval_s)
 
     async def walk(self) -> int:
         """Trim every inbox to the configured retention; how many entries went. Raises CommitRefused."""
         policy = self._config.policy()
-        if self._clock_jumped():
+        self._clock_is_off = self._clock_jumped()
+        if self._clock_is_off:
             _log.warning("the wall clock jumped: nothing is trimmed by age until the next walk")
             policy = type(policy)(age_ms=None, count=policy.count, bytes=policy.bytes)
         after: int | None = 0
@@ -81,6 +94,23 @@ class RetentionKeeper:
             forgotten += len(result.devices)
             after = result.next_after
         return forgotten
+
+    async def trim_journal(self) -> int:
+        """Let go of the journal's records beyond what it keeps; how many. Raises CommitRefused."""
+        core, keeps = self._core, self._core.config.journal
+        before = first_number_at(core.now_ms() - int(keeps.age_days * DAY_MS)) if keeps.age_days else 0
+        if self._clock_is_off:
+            before = 0
+        trimmed = 0
+        more = True
+        while more:
+            trim = TrimJournal(before=before, count=keeps.count or NUMBER_MAX, records_max=core.limits.trim_slice_max)
+            result = await core.batcher.run(trim)
+            if not isinstance(result, JournalTrimmed):
+                raise AssertionError(f"not the outcome of trimming the journal: {result!r}")
+            trimmed += result.records
+            more = result.more
+        return trimmed
 
     def _settled(self, _: Operation, result: Settlement) -> None:
         if isinstance(result, Trimmed):

@@ -51,7 +51,7 @@ class Session:
         "_body_bytes_max", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes", "_freed_entries",
         "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn",
         "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
-        "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "position",
+        "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "noted", "position",
         "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name", "watching",
     )  # fmt: skip
 
@@ -74,6 +74,8 @@ class Session:
         limits = core.limits
         self.position = logged_in.position
         self.acknowledged = logged_in.position
+        self.noted = (self.position, self.acknowledged)
+        """How far the session was when the journal looked last."""
         self.catching_up = False
         self.keepalive_s = min(connect.keepalive_s, limits.keepalive_s)
         self.receive_max = min(connect.receive_max, limits.receive_max)
@@ -132,6 +134,7 @@ class Session:
             elif type(event) is Ack:
                 self._acknowledge(event.seq)
             elif type(event) is Disconnect:
+                core.end(self, event)
                 self.link.end()
                 return False
             else:
@@ -268,6 +271,7 @@ class Session:
         self.link.delivered(self.position)
         self.link.say(gap)
         self.position = gap.last
+        self.core.journal.gap(self, gap)
 
     def deliver(self, pieces: "list[Piece]") -> bool:
         """Queue these pieces as far as there is room, and put on the wire all that is queued; whether all had room."""
@@ -364,5 +368,5 @@ class Session:
         """Say why the session ends, and end it: from here on it publishes nothing and gets nothing."""
         if not self.closed:
             self.flush()
-            self.core.end(self)
+            self.core.end(self, frame)
             self.link.disconnect(frame)

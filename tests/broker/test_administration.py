@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from broker.house import PASSWORD, House, in_house
-from roost_broker.administration import NotDone, installed_version
+from roost_broker.administration import NotDone
 from roost_broker.store import CommitRefused
+from roost_broker.version import installed_version
 from roost_protocol.admin.groups import GroupChange, GroupCreate
 from roost_protocol.admin.route import Paging
 from roost_protocol.admin.sessions import Kick

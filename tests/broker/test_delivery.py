@@ -185,7 +185,11 @@ async def test_what_a_page_shows_before_its_commit_is_settled_comes_once(house: 
     bob = await house.log_in("bob", receive_max=3)
     assert await bob.seqs() == [1, 2, 3]
     await alice.say(Publish(n=5, to="user/bob", text="x"))
-    await trio.sleep(0.75)
+    user = house.session("bob").user
+    with trio.fail_after(5):
+        # It is committed, and settled half a second later.
+        while house.store.read_inbox(user, 0, 1, 1).head < 5:  # noqa: ASYNC110 - virtual time
+            await trio.sleep(0.1)
     await bob.say(Ack(seq=3))
     assert await bob.seqs(0.1) == [4, 5]
     assert house.session("bob").inbox.head == 4

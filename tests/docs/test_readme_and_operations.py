@@ -66,7 +66,7 @@ def test_the_file_of_the_operations_page_is_the_defaults(tmp_path: Path) -> None
     file.write_text(text)
     assert load(file) == Config()
     tree = tomllib.loads(text)
-    for section in ("retention", "store", "passwords"):
+    for section in ("retention", "journal", "store", "passwords"):
         named = {field.name for field in msgspec.structs.fields(type(getattr(Config(), section)))}
         assert set(tree[section]) == named
     assert set(tree) == {field.name for field in msgspec.structs.fields(Config)}

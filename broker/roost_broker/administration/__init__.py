@@ -6,7 +6,7 @@ Every act raises `NotDone` with the reason when it cannot be done. Safe to cance
 whole.
 """
 
-from roost_broker.administration.acts import NotDone, installed_version
+from roost_broker.administration.acts import NotDone
 from roost_broker.administration.house import Administration
 
-__all__ = ["Administration", "NotDone", "installed_version"]
+__all__ = ["Administration", "NotDone"]

@@ -1,7 +1,6 @@
 """What every noun's acts are made of."""
 
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
@@ -73,11 +72,3 @@ def check(name: str) -> None:
         check_name(name)
     except ValueError as error:
         raise NotDone(Reason.MALFORMED_PACKET, str(error)) from error
-
-
-def installed_version() -> str:
-    """The version of roost that is installed."""
-    try:
-        return version("roost")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0"

@@ -3,7 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from roost_broker.administration.acts import Act, Acts, installed_version
+from roost_broker.administration.acts import Act, Acts
+from roost_broker.version import installed_version
 from roost_protocol.admin.route import Route
 from roost_protocol.admin.status import STATUS, BrokerStatus
 

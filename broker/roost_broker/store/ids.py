@@ -4,9 +4,10 @@ Pure, and the one thing besides addresses that all fillings of the port share: t
 for number, when they are given the same operations, times and randomness.
 
 A *message id* has 64 bits: the milliseconds of its batch above, 20 bits below. The first id of a batch takes the
-low bits at random, each further message the next number. So ids rise for ever, even when the clock goes back (then
-they go on from the last one), and a store that was restored from a backup does not give the ids of the lost
-messages to others, even if its clock shows the same millisecond again.
+low bits at random, each further message the next number, and between two batches at least one number is left out: so
+messages were committed together exactly if their numbers follow one another. Ids rise for ever, even when the clock
+goes back (then they go on from the last one), and a store that was restored from a backup does not give the ids of the
+lost messages to others, even if its clock shows the same millisecond again.
 """
 
 import struct
@@ -19,7 +20,7 @@ _INCARNATION_BITS = 64
 
 def first_message_id(last_id: int, now_ms: int, random: Random) -> int:
     """The id of the first message of a batch committed at `now_ms`; `last_id` is the highest given so far."""
-    return max(last_id + 1, now_ms << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS))
+    return max(last_id + 2, now_ms << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS))
 
 
 def message_id_text(message_id: int) -> str:

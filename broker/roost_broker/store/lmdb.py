@@ -24,8 +24,9 @@ from typing import Any
 import lmdb
 import msgspec
 
-from roost_broker.store import lmdb_accounts, lmdb_publish, lmdb_sessions, lmdb_trim
+from roost_broker.store import lmdb_accounts, lmdb_journal, lmdb_publish, lmdb_sessions, lmdb_trim
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
 from roost_broker.store.lmdb_read import Reader
@@ -37,6 +38,8 @@ from roost_broker.store.operations import (
     DeviceRecord,
     EndSession,
     ForgetDevices,
+    FoundEntry,
+    FoundMessage,
     GroupRecord,
     InboxPage,
     LogIn,
@@ -50,7 +53,9 @@ from roost_broker.store.operations import (
     StoreStatistics,
     TokenOwner,
     Trim,
+    TrimJournal,
     UserRow,
+    WriteJournal,
 )
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.reasons import Reason
@@ -75,6 +80,8 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         EndSession: lmdb_sessions.end_session,
         ForgetDevices: lmdb_sessions.forget_devices,
         Trim: lmdb_trim.trim,
+        WriteJournal: lmdb_journal.write_journal,
+        TrimJournal: lmdb_journal.trim_journal,
         CreateUser: lmdb_accounts.create_user,
         SetPassword: lmdb_accounts.set_password,
         CreateGroup: lmdb_accounts.create_group,
@@ -254,6 +261,28 @@ class LmdbStore:
         with self._reading() as reader:
             return reader.groups_after(after, limit)
 
+    def find_entry(self, user: int, message_id: int) -> FoundEntry | None:
+        """See `Store.find_entry`."""
+        with self._reading() as reader:
+            return reader.find_entry(user, message_id)
+
+    def find_message(self, message_id: int) -> FoundMessage | None:
+        """See `Store.find_message`."""
+        with self._reading() as reader:
+            return reader.find_message(message_id)
+
+    def user_name(self, user: int) -> str | None:
+        """See `Store.user_name`."""
+        with self._reading() as reader:
+            return reader.user_name(user)
+
+    def read_journal(
+        self, subject: Subject | None, *, after: int = 0, before: int | None = None, limit: int, newest: bool = False
+    ) -> JournalPage:
+        """See `Store.read_journal`."""
+        with self._reading() as reader:
+            return reader.journal(subject, after=after, before=before, limit=limit, newest=newest)
+
     def statistics(self) -> StoreStatistics:
         """See `Store.statistics`."""
         with self._reading() as reader:
@@ -267,6 +296,7 @@ class LmdbStore:
             groups=counts["groups"],
             messages=counts["messages"],
             entries=counts["inbox"],
+            journal=counts["journal"],
         )
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from roost_broker.store import refusals
 from roost_broker.store.ids import new_incarnation
+from roost_broker.store.journal import UserChanged
 from roost_broker.store.lmdb_batch import Batch
 from roost_broker.store.lmdb_sessions import revoke_token
 from roost_broker.store.lmdb_tables import (
@@ -24,6 +25,7 @@ from roost_broker.store.lmdb_tables import (
     pack_record,
     user_record,
 )
+from roost_broker.store.noted import group_changed, relation_changed
 from roost_broker.store.operations import (
     ChangeMembers,
     CreateGroup,
@@ -58,6 +60,7 @@ def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
     )
     batch.txn.put(NUMBER.pack(number), pack_record(user), db=batch.tables.users)
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.names)
+    batch.note(UserChanged(at=batch.now_ms, user=number, name=op.name, what="created"))
     return UserCreated(user=number)
 
 
@@ -76,6 +79,7 @@ def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
         if number != op.keep_device:
             device = device_record(_must_have(batch, NUMBER.pack(number), tables.devices))
             revoke_token(batch, number, device)
+    batch.note(UserChanged(at=batch.now_ms, user=op.user, name=user.name, what="password"))
     return Done()
 
 
@@ -110,6 +114,7 @@ def create_group(batch: Batch, op: CreateGroup) -> Done | Refused:
     memory.last_group = number = memory.last_group + 1
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.group_names)
     _put_group(batch, number, GroupRecord(op.name, op.owner), set(), members)
+    batch.note(group_changed(number, op.name, op.owner, set(), members, batch.now_ms))
     return Done()
 
 
@@ -137,7 +142,10 @@ def change_members(batch: Batch, op: ChangeMembers) -> Done | Refused:
     if refused is not None:
         return refused
     owner = group.owner if group.owner in after or not after else min(after)
-    _put_group(batch, NUMBER.unpack(key)[0], GroupRecord(group.name, owner), before, after)
+    number = NUMBER.unpack(key)[0]
+    _put_group(batch, number, GroupRecord(group.name, owner), before, after)
+    if before != after:
+        batch.note(group_changed(number, group.name, op.by, before, after, batch.now_ms))
     return Done()
 
 
@@ -199,6 +207,7 @@ def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
     if not op.present:
         if txn.delete(key, db=tables.relations):
             batch.memory.forget_routes()
+            batch.note(relation_changed(op, NUMBER.unpack(other)[0], batch.now_ms))
         return Done()
     if op.kind == "block" and other == NUMBER.pack(op.user):
         return refusals.block_of_oneself()
@@ -209,4 +218,5 @@ def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
         return refusals.too_many("contacts and blocked users of one user", most)
     batch.memory.forget_routes()
     txn.put(key, _NOTHING, db=tables.relations)
+    batch.note(relation_changed(op, NUMBER.unpack(other)[0], batch.now_ms))
     return Done()

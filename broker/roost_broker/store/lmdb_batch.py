@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from roost_broker.store.errors import OutcomeUnknown
 from roost_broker.store.ids import first_message_id
-from roost_broker.store.lmdb_tables import COUNTERS, CURSOR, META_LAST, NUMBER, Tables, read_head
+from roost_broker.store.journal import Event, encode_event, next_number, subjects
+from roost_broker.store.lmdb_tables import COUNTERS, CURSOR, META_LAST, NUMBER, SUBJECT, Tables, read_head
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -91,6 +92,7 @@ class WriterMemory:
         self.devices: dict[int, DeviceRow] = {}
         self.fences: dict[tuple[int, str], int] = {}
         """(User, terminal type) → epoch of the session, if it was not ended."""
+        self.last_journal = _last_journal(txn, tables)
         self.routes: dict[tuple[int, str], Route | Reason] = {}
         self.recipients_remembered = 0
 
@@ -123,6 +125,12 @@ class WriterMemory:
             self.forget_routes()
 
 
+def _last_journal(txn: "Transaction", tables: Tables) -> int:
+    """The number of the newest record of the journal."""
+    with txn.cursor(tables.journal) as cursor:
+        return int(NUMBER.unpack(cursor.key())[0]) if cursor.last() else 0
+
+
 class Batch:
     """One transaction being put together. `memory` is the writer's, changed as operations are applied."""
 
@@ -131,6 +139,8 @@ class Batch:
         "_has_room",
         "_room",
         "changed_devices",
+        "journal",
+        "journal_subjects",
         "limits",
         "memory",
         "messages",
@@ -165,6 +175,8 @@ class Batch:
         self.touched: list[Inbox] = []
         self.outcomes: dict[bytes, bytes] = {}
         self.changed_devices: dict[int, DeviceRow] = {}
+        self.journal: list[Row] = []
+        self.journal_subjects: list[Row] = []
         self._counters_before = memory.counters()
         self._room = room
         self._has_room: bool | None = None
@@ -197,6 +209,13 @@ class Batch:
             row = self.memory.devices[number] = DeviceRow(*CURSOR.unpack(value))
         return row
 
+    def note(self, event: Event) -> None:
+        """Add a record to the journal."""
+        self.memory.last_journal = number = next_number(self.memory.last_journal, self.now_ms)
+        key = NUMBER.pack(number)
+        self.journal.append((key, encode_event(event)))
+        self.journal_subjects += [(SUBJECT.pack(*subject) + key, b"") for subject in subjects(event)]
+
     def flush(self) -> None:
         """Put everything that was collected into the tables."""
         if self.messages:
@@ -212,6 +231,11 @@ class Batch:
             with self.txn.cursor(self.tables.cursors) as cursor:
                 cursor.putmulti(rows)
             self.changed_devices.clear()
+        if self.journal:
+            self._put_new(self.tables.journal, self.journal, append=True)
+            self._put_new(self.tables.journal_subjects, sorted(self.journal_subjects))
+            self.journal.clear()
+            self.journal_subjects.clear()
 
     def _flush_inboxes(self) -> None:
         self.touched.sort(key=_by_user)

@@ -4,11 +4,14 @@ Inboxes are dense, so a page is one walk over as many values as there are number
 messages it refers to are then fetched in one call, in the order of their ids, which is the order of the page.
 """
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from roost_broker.store.errors import ReadFailed
+from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import used_bytes
+from roost_broker.store.lmdb_journal import read_journal
 from roost_broker.store.lmdb_publish import find_route
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
@@ -22,6 +25,7 @@ from roost_broker.store.lmdb_tables import (
     RELATION,
     RELATION_KINDS,
     RELATION_PREFIX,
+    RELEASED,
     SCROLL,
     WITH_GROUP,
     WITH_USER,
@@ -37,6 +41,8 @@ from roost_broker.store.lmdb_tables import (
 from roost_broker.store.operations import (
     Account,
     DeviceRecord,
+    FoundEntry,
+    FoundMessage,
     GroupRecord,
     InboxPage,
     ScrollPage,
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from roost_broker.store.lmdb_tables import Transaction
 
 _SIZE_FIELD = 4  # of ENTRY
+_INBOXES_FIELD = 5
 
 
 class Reader:
@@ -160,6 +167,56 @@ class Reader:
         value = self._txn.get(NUMBER.pack(device), db=self._tables.devices)
         return None if value is None else device_record(value).device_id
 
+    # --- one message ---
+
+    def find_entry(self, user: int, message_id: int) -> FoundEntry | None:
+        """See `Store.find_entry`: ids rise with the numbers of an inbox, so halves tell."""
+        low, high = read_start(self._txn, self._tables, user).floor, read_head(self._txn, self._tables, user).seq
+        wanted = NUMBER.pack(message_id)
+        while low <= high:
+            seq = (low + high) // 2
+            value = self._txn.get(PAIR.pack(user, seq), db=self._tables.inbox)
+            if value is None:
+                raise ReadFailed(f"the store is damaged: entry {seq} of user {user} is not there")
+            if value[:ID_BYTES] == wanted:
+                return self._found(seq, value)
+            if value[:ID_BYTES] < wanted:
+                low = seq + 1
+            else:
+                high = seq - 1
+        return None
+
+    def _found(self, seq: int, value: bytes) -> FoundEntry:
+        inboxes = ENTRY.unpack_from(value)[_INBOXES_FIELD]
+        if value[ID_BYTES] != KIND_OWN:
+            return FoundEntry(seq=seq, kind="message", inboxes=inboxes)
+        device, n = OWN_ENTRY.unpack(value)[-2:]
+        device_id = self._device_id(device)
+        return FoundEntry(seq=seq, kind="own", inboxes=inboxes, device_id=device_id, n=None if device_id is None else n)
+
+    def find_message(self, message_id: int) -> FoundMessage | None:
+        """See `Store.find_message`."""
+        key = NUMBER.pack(message_id)
+        encoded = self._txn.get(key, db=self._tables.messages)
+        if encoded is None:
+            return None
+        value = self._txn.get(key, db=self._tables.released)
+        with self._txn.cursor(self._tables.messages) as cursor:
+            cursor.set_key(key)
+            first = _end_of_run(cursor.iterprev(values=False), message_id, -1)
+            cursor.set_key(key)
+            last = _end_of_run(cursor.iternext(values=False), message_id, 1)
+        released = 0 if value is None else RELEASED.unpack(value)[0]
+        return FoundMessage(encoded=encoded, released=released, batch_first=first, batch_last=last)
+
+    # --- the journal ---
+
+    def journal(
+        self, subject: Subject | None, *, after: int, before: int | None, limit: int, newest: bool
+    ) -> JournalPage:
+        """See `Store.read_journal`."""
+        return read_journal(self._txn, self._tables, subject, after=after, before=before, limit=limit, newest=newest)
+
     # --- sizes ---
 
     def sizes(self) -> tuple[int, dict[str, int]]:
@@ -245,6 +302,11 @@ class Reader:
         others = keys_with_prefix(self._txn, self._tables.relations, prefix)
         return tuple(sorted(self._user_name(number_at_end(key)) for key in others))
 
+    def user_name(self, user: int) -> str | None:
+        """See `Store.user_name`."""
+        value = self._txn.get(NUMBER.pack(user), db=self._tables.users)
+        return None if value is None else user_record(value).name
+
     def _user_name(self, number: int) -> str:
         return user_record(self._must_have(NUMBER.pack(number), self._tables.users)).name
 
@@ -287,6 +349,15 @@ class Reader:
         value = self._txn.get(key, db=table)
         assert value is not None  # noqa: S101  # another table says that it is there
         return value
+
+
+def _end_of_run(keys: Iterator[bytes], number: int, step: int) -> int:
+    """The last of the numbers that follow one another, step by step, from `number` on, which comes first."""
+    for key in keys:
+        if NUMBER.unpack(key)[0] not in (number, number + step):
+            break
+        number = NUMBER.unpack(key)[0]
+    return number
 
 
 def _nearest(numbers: range, count: int, *, rising: bool) -> list[int]:

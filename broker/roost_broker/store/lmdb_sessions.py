@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from roost_broker.store import refusals
 from roost_broker.store.ids import message_id_text, next_epoch
+from roost_broker.store.journal import DeviceForgotten
 from roost_broker.store.lmdb_batch import Batch, DeviceRow
 from roost_broker.store.lmdb_publish import widen
 from roost_broker.store.lmdb_tables import (
@@ -22,6 +23,7 @@ from roost_broker.store.lmdb_tables import (
     session_record,
     user_record,
 )
+from roost_broker.store.noted import session_ended, session_opened
 from roost_broker.store.operations import (
     Done,
     Ended,
@@ -80,7 +82,7 @@ def log_in(batch: Batch, op: LogIn) -> LoggedIn | Refused:
     epoch = _begin_session(batch, op, number)
     alive = before if before is not None and before.ended is None else None
     other = alive if alive is not None and alive.device_id != op.device_id else None
-    return LoggedIn(
+    logged_in = LoggedIn(
         device=number,
         epoch=epoch,
         head=batch.inbox(op.user).head,
@@ -92,6 +94,8 @@ def log_in(batch: Batch, op: LogIn) -> LoggedIn | Refused:
         took_over=None if other is None else _owner(other),
         resumed=op.epoch is not None and alive is not None and other is None,
     )
+    batch.note(session_opened(op, logged_in, batch.now_ms))
+    return logged_in
 
 
 def find_device(batch: Batch, user: int, device_id: str) -> tuple[int, DeviceRecord] | tuple[None, None]:
@@ -224,6 +228,7 @@ def end_session(batch: Batch, op: EndSession) -> Ended | Refused:
     ended = SessionRecord(session.epoch, session.device, session.device_id, session.at, session.address, end)
     batch.txn.put(name_key(op.user, terminal), pack_record(ended), db=batch.tables.sessions)
     batch.memory.fences.pop((op.user, terminal), None)
+    batch.note(session_ended(op, terminal, session.device_id, session.epoch, batch.now_ms))
     return Ended(terminal=terminal, epoch=session.epoch, at=batch.now_ms)
 
 
@@ -237,7 +242,9 @@ def forget_devices(batch: Batch, op: ForgetDevices) -> Forgotten:
         (number,) = NUMBER.unpack(key)
         row = batch.device(number)
         if number not in op.keep and row is not None and row.last_seen < op.seen_before:
-            _forget_device(batch, number, device_record(value))
+            device = device_record(value)
+            _forget_device(batch, number, device)
+            batch.note(DeviceForgotten(at=batch.now_ms, user=device.user, device=number, device_id=device.device_id))
             forgotten.append(number)
     next_after = NUMBER.unpack(looked_at[-1][0])[0] if more else None
     return Forgotten(devices=tuple(forgotten), next_after=next_after)

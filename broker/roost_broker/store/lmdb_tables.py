@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Transaction = lmdb.Transaction[bytes]
     Cursor = lmdb.Cursor[bytes]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The layout that this file describes."""
 
 NUMBER_END = 2**64 - 1
@@ -54,6 +54,8 @@ class Tables(NamedTuple):
     members: "lmdb._Database"  # group, user → nothing
     memberships: "lmdb._Database"  # user, group → nothing
     relations: "lmdb._Database"  # user, kind, other user → nothing
+    journal: "lmdb._Database"  # number → Event
+    journal_subjects: "lmdb._Database"  # kind of subject, its number, number of the record → nothing
 
 
 META_SCHEMA = b"schema"
@@ -77,6 +79,9 @@ RELATION = struct.Struct(">QBQ")
 """(user, kind, other user)."""
 RELATION_PREFIX = struct.Struct(">QB")
 """(user, kind)."""
+
+SUBJECT = struct.Struct(">BQ")
+"""What the journal's rows of one subject begin with; the number of the record follows."""
 
 RELATION_KINDS = {"contact": 1, "block": 2}
 

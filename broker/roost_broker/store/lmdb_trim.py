@@ -8,6 +8,7 @@ reads only the entries that it trims, and one more for each inbox.
 from typing import TYPE_CHECKING, NamedTuple
 
 from roost_broker.store.ids import message_time_ms
+from roost_broker.store.journal import InboxTrimmed
 from roost_broker.store.lmdb_batch import Batch
 from roost_broker.store.lmdb_tables import (
     ENTRY,
@@ -49,7 +50,9 @@ def trim(batch: Batch, op: Trim) -> Trimmed:
         leaving = _leaving(batch, user, op.retention, left)
         if leaving:
             _remove(batch, user, leaving)
-            floors.append(Floor(user=user, floor=leaving[-1].seq + 1, reason=leaving[-1].reason))
+            first, last = leaving[0], leaving[-1]
+            floors.append(Floor(user=user, floor=last.seq + 1, reason=last.reason))
+            batch.note(InboxTrimmed(at=batch.now_ms, user=user, first=first.seq, last=last.seq, reason=last.reason))
             left -= len(leaving)
         if left == 0:
             next_after = user - 1  # this inbox may have more to trim

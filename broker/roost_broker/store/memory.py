@@ -12,8 +12,9 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from roost_broker.store import memory_accounts, memory_operations
+from roost_broker.store import memory_accounts, memory_journal, memory_operations
 from roost_broker.store.ids import first_message_id
+from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import Group, InboxEntry, State
 from roost_broker.store.operations import (
@@ -24,6 +25,8 @@ from roost_broker.store.operations import (
     DeviceRecord,
     EndSession,
     ForgetDevices,
+    FoundEntry,
+    FoundMessage,
     GroupRecord,
     InboxPage,
     LogIn,
@@ -38,7 +41,9 @@ from roost_broker.store.operations import (
     StoreStatistics,
     TokenOwner,
     Trim,
+    TrimJournal,
     UserRow,
+    WriteJournal,
 )
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
@@ -53,6 +58,8 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         EndSession: memory_operations.end_session,
         ForgetDevices: memory_operations.forget_devices,
         Trim: memory_operations.trim,
+        WriteJournal: memory_journal.write_journal,
+        TrimJournal: memory_journal.trim_journal,
         CreateUser: memory_accounts.create_user,
         SetPassword: memory_accounts.set_password,
         CreateGroup: memory_accounts.create_group,
@@ -210,6 +217,46 @@ class MemoryStore:
         groups.sort(key=lambda group: group.name.encode())
         return tuple(_group_record(state, group) for group in groups[:limit])
 
+    def find_entry(self, user: int, message_id: int) -> FoundEntry | None:
+        """See `Store.find_entry`."""
+        state = self._state
+        for seq, entry in state.inbox(user):
+            if entry.message_id == message_id:
+                stored = _stored(state, seq, entry)
+                inboxes = state.inboxes[message_id]
+                return FoundEntry(seq=seq, kind=stored.kind, inboxes=inboxes, device_id=stored.device_id, n=stored.n)
+        return None
+
+    def find_message(self, message_id: int) -> FoundMessage | None:
+        """See `Store.find_message`."""
+        state = self._state
+        held = [entry for entry in state.entries.values() if entry.message_id == message_id]
+        if not held:
+            return None
+        kept = {entry.message_id for entry in state.entries.values()}
+        first = last = message_id
+        while first - 1 in kept:
+            first -= 1
+        while last + 1 in kept:
+            last += 1
+        return FoundMessage(
+            encoded=held[0].encoded,
+            released=state.inboxes[message_id] - len(held),
+            batch_first=first,
+            batch_last=last,
+        )
+
+    def user_name(self, user: int) -> str | None:
+        """See `Store.user_name`."""
+        account = self._state.users.get(user)
+        return None if account is None else account.name
+
+    def read_journal(
+        self, subject: Subject | None, *, after: int = 0, before: int | None = None, limit: int, newest: bool = False
+    ) -> JournalPage:
+        """See `Store.read_journal`."""
+        return memory_journal.read_journal(self._state, subject, after=after, before=before, limit=limit, newest=newest)
+
     def statistics(self) -> StoreStatistics:
         """See `Store.statistics`; here it takes time in proportion to the entries."""
         state = self._state
@@ -222,6 +269,7 @@ class MemoryStore:
             groups=len(state.groups),
             messages=len({entry.message_id for entry in state.entries.values()}),
             entries=len(state.entries),
+            journal=len(state.journal),
         )
 
     def close(self) -> None:

@@ -2,8 +2,10 @@
 
 from roost_broker.store import refusals
 from roost_broker.store.ids import new_incarnation
+from roost_broker.store.journal import UserChanged
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import Group, Relation, State, replace
+from roost_broker.store.noted import group_changed, relation_changed
 from roost_broker.store.operations import (
     Account,
     ChangeMembers,
@@ -31,12 +33,13 @@ def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Ref
         incarnation=new_incarnation(batch.random),
         created=batch.now_ms,
     )
+    created = UserChanged(at=batch.now_ms, user=state.last_user, name=op.name, what="created")
+    state.note(created, batch.now_ms)
     return UserCreated(user=state.last_user)
 
 
 def set_password(state: State, op: SetPassword, batch: Batch) -> Done | Refused:
     """Change a password; the tokens of all devices but one are revoked."""
-    del batch
     account = state.users.get(op.user)
     if account is None:
         return refusals.no_such_user(op.user)
@@ -46,6 +49,8 @@ def set_password(state: State, op: SetPassword, batch: Batch) -> Done | Refused:
     for number, device in state.devices_of(op.user).items():
         if number != op.keep_device:
             state.devices[number] = replace(device, token_digest=None)
+    changed = UserChanged(at=batch.now_ms, user=op.user, name=account.name, what="password")
+    state.note(changed, batch.now_ms)
     return Done()
 
 
@@ -64,6 +69,8 @@ def create_group(state: State, op: CreateGroup, batch: Batch) -> Done | Refused:
         return refused
     state.last_group += 1
     state.groups[state.last_group] = Group(name=op.name, owner=op.owner, members=members)
+    note = group_changed(state.last_group, op.name, op.owner, frozenset(), members, batch.now_ms)
+    state.note(note, batch.now_ms)
     return Done()
 
 
@@ -86,6 +93,9 @@ def change_members(state: State, op: ChangeMembers, batch: Batch) -> Done | Refu
     refused = _too_many_members(state, before=group.members, after=members, batch=batch)
     if refused is not None:
         return refused
+    if members != group.members:
+        note = group_changed(number, group.name, op.by, group.members, members, batch.now_ms)
+        state.note(note, batch.now_ms)
     if members:
         owner = group.owner if group.owner in members else min(members)
         state.groups[number] = replace(group, owner=owner, members=members)
@@ -122,12 +132,17 @@ def set_relation(state: State, op: SetRelation, batch: Batch) -> Done | Refused:
         return refusals.unknown_user(op.other)
     relation = Relation(op.user, op.kind, other.user)
     if not op.present:
-        state.relations.discard(relation)
+        if relation in state.relations:
+            state.relations.remove(relation)
+            state.note(relation_changed(op, other.user, batch.now_ms), batch.now_ms)
         return Done()
     if op.kind == "block" and other.user == op.user:
         return refusals.block_of_oneself()
+    if relation in state.relations:
+        return Done()
     most = batch.limits.relations_per_user_max
-    if relation not in state.relations and len(state.relations_of(op.user)) >= most:
+    if len(state.relations_of(op.user)) >= most:
         return refusals.too_many("contacts and blocked users of one user", most)
     state.relations.add(relation)
+    state.note(relation_changed(op, other.user, batch.now_ms), batch.now_ms)
     return Done()

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from roost_broker.store import refusals
 from roost_broker.store.ids import message_id_text, next_epoch
+from roost_broker.store.journal import DeviceForgotten, InboxTrimmed
 from roost_broker.store.memory_state import (
     Conversation,
     Device,
@@ -20,6 +21,7 @@ from roost_broker.store.memory_state import (
     State,
     replace,
 )
+from roost_broker.store.noted import session_ended, session_opened
 from roost_broker.store.operations import (
     Account,
     Done,
@@ -123,6 +125,7 @@ def _store(state: State, op: PublishMessage, recipients: tuple[int, ...], batch:
         conversation=conversation if conversation.kind == "group" else Conversation("user", op.sender),
         encoded=encoded,
     )
+    state.inboxes[message_id] = 1 + len(recipients)
     seq = _append(state, op.sender, own)
     others = tuple((user, _append(state, user, theirs)) for user in recipients)
     outcome = Outcome(digest=op.digest, reason=Reason.SUCCESS, seq=seq, message_id=message_id, time=batch.now_ms)
@@ -180,7 +183,7 @@ def log_in(state: State, op: LogIn, batch: Batch) -> LoggedIn | Refused:
     )
     alive = before if before is not None and before.ended is None else None
     same_device = alive is not None and alive.owner.device_id == op.device_id
-    return LoggedIn(
+    logged_in = LoggedIn(
         device=number,
         epoch=state.last_epoch,
         head=state.head(op.user),
@@ -192,6 +195,8 @@ def log_in(state: State, op: LogIn, batch: Batch) -> LoggedIn | Refused:
         took_over=alive.owner if alive is not None and not same_device else None,
         resumed=op.epoch is not None and same_device,
     )
+    state.note(session_opened(op, logged_in, batch.now_ms), batch.now_ms)
+    return logged_in
 
 
 def _credential_holds(state: State, account: Account, device: int | None, op: LogIn) -> bool:
@@ -261,19 +266,22 @@ def end_session(state: State, op: EndSession, batch: Batch) -> Ended | Refused:
         return Ended(terminal=terminal, epoch=0, at=batch.now_ms)
     ended = End(reason=op.reason, by=op.by, at=batch.now_ms, address=op.address)
     state.sessions[op.user, terminal] = replace(session, ended=ended)
+    note = session_ended(op, terminal, session.owner.device_id, session.epoch, batch.now_ms)
+    state.note(note, batch.now_ms)
     return Ended(terminal=terminal, epoch=session.epoch, at=batch.now_ms)
 
 
 def forget_devices(state: State, op: ForgetDevices, batch: Batch) -> Forgotten:
     """Forget the devices not seen for long among the next few."""
-    del batch
     ahead = sorted(number for number in state.devices if number > op.after)
     looked_at = ahead[: op.devices_max]
     forgotten = tuple(
         number for number in looked_at if state.devices[number].last_seen < op.seen_before and number not in op.keep
     )
     for number in forgotten:
-        del state.devices[number]
+        device = state.devices.pop(number)
+        gone = DeviceForgotten(at=batch.now_ms, user=device.user, device=number, device_id=device.device_id)
+        state.note(gone, batch.now_ms)
     state.outcomes = {key: outcome for key, outcome in state.outcomes.items() if key[0] not in forgotten}
     return Forgotten(devices=forgotten, next_after=looked_at[-1] if len(ahead) > len(looked_at) else None)
 
@@ -288,11 +296,15 @@ def trim(state: State, op: Trim, batch: Batch) -> Trimmed:
     next_after: int | None = None
     ahead = sorted(user for user in state.users if user > op.after)
     for user in ahead[: op.users_max]:
+        first = state.start(user).floor
         trimmed = _trim_inbox(state, user, op, left, batch.now_ms)
         left -= trimmed
         start = state.start(user)
         if trimmed and start.reason is not None:
             floors.append(Floor(user=user, floor=start.floor, reason=start.reason))
+            last = start.floor - 1
+            gone = InboxTrimmed(at=batch.now_ms, user=user, first=first, last=last, reason=start.reason)
+            state.note(gone, batch.now_ms)
         if left == 0:
             next_after = user - 1  # this inbox may have more to trim
             break

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from roost_broker.store.ids import message_time_ms
+from roost_broker.store.journal import AnyEvent, next_number
 from roost_broker.store.operations import Account, Owner, Retention
 from roost_protocol.frames import GapReason
 from roost_protocol.names import AddressKind, parse_address
@@ -107,6 +108,7 @@ class State(Struct, kw_only=True):
     last_group: int = 0
     last_epoch: int = 0
     last_message_id: int = 0
+    last_journal: int = 0
     users: dict[int, Account] = field(default_factory=dict)
     heads: dict[int, int] = field(default_factory=dict)
     """User → the highest number in his inbox; none: 0."""
@@ -114,6 +116,8 @@ class State(Struct, kw_only=True):
     """User → where his inbox begins; none: at 1, it was never trimmed."""
     entries: dict[tuple[int, int], InboxEntry] = field(default_factory=dict)
     """(User, seq) → entry: one for each number from the floor to the head."""
+    inboxes: dict[int, int] = field(default_factory=dict)
+    """Message id → how many inboxes got the message; kept for ever here."""
     devices: dict[int, Device] = field(default_factory=dict)
     outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     """(Device, n) → outcome. The model forgets none as long as the device is there; a real store forgets those older
@@ -122,10 +126,17 @@ class State(Struct, kw_only=True):
     """(User, terminal type) → session."""
     groups: dict[int, Group] = field(default_factory=dict)
     relations: set[Relation] = field(default_factory=set)
+    journal: dict[int, AnyEvent] = field(default_factory=dict)
+    """Number → record."""
 
     def copy(self) -> "State":
         """Another state with the same records: a change to one of them does not show in the other."""
         return State(**{name: copy(getattr(self, name)) for name in self.__struct_fields__})
+
+    def note(self, event: AnyEvent, now_ms: int) -> None:
+        """Add a record to the journal."""
+        self.last_journal = next_number(self.last_journal, now_ms)
+        self.journal[self.last_journal] = event
 
     # --- inboxes ---
 

@@ -10,6 +10,7 @@ entries can never be taken for those of a later one with the same name. Times ar
 
 from msgspec import Struct
 
+from roost_broker.store.journal import Event
 from roost_protocol.frames import EntryKind, GapReason
 from roost_protocol.reasons import Reason
 
@@ -263,6 +264,36 @@ class SetRelation(Operation, frozen=True, kw_only=True):
     present: bool
 
 
+# --- the journal --------------------------------------------------------------------------------------------------
+
+
+class WriteJournal(Operation, frozen=True, kw_only=True):
+    """Record what the broker alone knows; see `journal`. What operations do themselves is recorded by them.
+
+    Refused: `quota exceeded`, as a message would be: the reserve is not for this.
+    """
+
+    events: tuple[Event, ...]
+
+
+class TrimJournal(Operation, frozen=True, kw_only=True):
+    """Let go of the oldest records: those before the number `before`, and those beyond the newest `count`.
+
+    At most `records_max` of them, and never the newest: the numbers go on from it.
+    """
+
+    before: int
+    count: int
+    records_max: int
+
+
+class JournalTrimmed(Struct, frozen=True, kw_only=True):
+    """How many records went; `more`: there are more to go."""
+
+    records: int
+    more: bool
+
+
 # --- retention ----------------------------------------------------------------------------------------------------
 
 
@@ -304,7 +335,7 @@ class Trimmed(Struct, frozen=True, kw_only=True):
     next_after: int | None
 
 
-OperationResult = Refused | Done | Published | LoggedIn | Ended | Forgotten | UserCreated | Trimmed
+OperationResult = Refused | Done | Published | LoggedIn | Ended | Forgotten | UserCreated | Trimmed | JournalTrimmed
 
 
 # --- what reading gives -------------------------------------------------------------------------------------------
@@ -334,6 +365,29 @@ class InboxPage(Struct, frozen=True, kw_only=True):
     floor_reason: GapReason | None
     """The rule that moved the floor last; None if it never moved."""
     entries: tuple[StoredEntry, ...]
+
+
+class FoundEntry(Struct, frozen=True, kw_only=True):
+    """Where a message stands in one inbox. `inboxes`: how many got it; `device_id` and `n` as in `StoredEntry`."""
+
+    seq: int
+    kind: EntryKind
+    inboxes: int
+    device_id: str | None = None
+    n: int | None = None
+
+
+class FoundMessage(Struct, frozen=True, kw_only=True):
+    """A message as long as an inbox holds it. `released`: how many inboxes have let go of it.
+
+    It was committed together with those that have the ids `batch_first` to `batch_last`; those of the batch that are
+    gone from the store may be missing at either end.
+    """
+
+    encoded: bytes
+    released: int
+    batch_first: int
+    batch_last: int
 
 
 class ScrollPage(Struct, frozen=True, kw_only=True):
@@ -409,3 +463,5 @@ class StoreStatistics(Struct, frozen=True, kw_only=True):
     groups: int
     messages: int
     entries: int
+    journal: int
+    """Records."""

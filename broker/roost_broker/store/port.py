@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.operations import (
     Account,
     DeviceRecord,
+    FoundEntry,
+    FoundMessage,
     GroupRecord,
     InboxPage,
     Operation,
@@ -100,6 +103,27 @@ class Store(Protocol):
 
     def list_groups(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
         """Groups with a name after `after`, in order of UTF-8 bytes, at most `limit`."""
+        ...
+
+    def find_entry(self, user: int, message_id: int) -> FoundEntry | None:
+        """Where the message stands in the user's inbox; None if it is not, or not any more, in there."""
+        ...
+
+    def find_message(self, message_id: int) -> FoundMessage | None:
+        """The message, if an inbox still holds it."""
+        ...
+
+    def user_name(self, user: int) -> str | None:
+        """The name of the user with this number; None if there is no such user, or not any more."""
+        ...
+
+    def read_journal(
+        self, subject: Subject | None, *, after: int = 0, before: int | None = None, limit: int, newest: bool = False
+    ) -> JournalPage:
+        """Records about `subject` (None: all) with numbers above `after` and below `before`.
+
+        The first `limit` of them, or with `newest` the last; in rising order.
+        """
         ...
 
     def statistics(self) -> StoreStatistics:

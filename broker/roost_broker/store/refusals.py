@@ -52,6 +52,11 @@ def too_many(what: str, most: int) -> Refused:
     return Refused(reason=Reason.QUOTA_EXCEEDED, text=f"at most {most} {what} are allowed")
 
 
+def no_room() -> Refused:
+    """What is left of the store is kept for trims and deletions."""
+    return Refused(reason=Reason.QUOTA_EXCEEDED, text="the store has no room")
+
+
 def not_a_member(group: str) -> Refused:
     """Somebody who is no member asks to change a group."""
     return Refused(reason=Reason.NOT_A_MEMBER, text=f"only members may change the group {group!r}")

@@ -308,15 +308,16 @@ async def test_a_silent_stream_says_that_it_is_there_longer_than_a_request_may_t
 async def test_a_peer_that_goes_ends_its_events() -> None:
     ended = trio.Event()
 
-    async def forever(asked: Request) -> EventStream:
-        async def events() -> AsyncIterator[bytes]:
-            try:
-                await trio.sleep_forever()
+    async def wait_for_ever() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                await trio.sleep(1_000)
                 yield b""
-            finally:
-                ended.set()
+        finally:
+            ended.set()
 
-        return EventStream(events=events())
+    async def forever(asked: Request) -> EventStream:
+        return EventStream(events=wait_for_ever())
 
     async with serving(forever, LIMITS) as door:
         peer = door.dial()

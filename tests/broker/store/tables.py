@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lmdb
 
+from roost_broker.store.journal import decode_event, subjects
 from roost_broker.store.lmdb_tables import (
     CURSOR,
     ENTRY,
@@ -18,6 +19,7 @@ from roost_broker.store.lmdb_tables import (
     RELEASED,
     SCROLL,
     SLOT,
+    SUBJECT,
     Tables,
     device_record,
     name_key,
@@ -46,6 +48,7 @@ def check_tables(path: Path) -> None:
     _check_scroll(tables)
     _check_devices(tables)
     _check_groups(tables)
+    _check_journal(tables)
 
 
 def _check_inboxes(tables: dict[str, Rows]) -> None:
@@ -109,3 +112,13 @@ def _check_groups(tables: dict[str, Rows]) -> None:
     }
     assert {key[:8] for key in tables["members"]} == set(tables["groups"])
     assert set(tables["group_names"].values()) == set(tables["groups"])
+
+
+def _check_journal(tables: dict[str, Rows]) -> None:
+    """Every record can be found by whom it is about, and nothing else can."""
+    found = {
+        SUBJECT.pack(*subject) + key
+        for key, value in tables["journal"].items()
+        for subject in subjects(decode_event(value))
+    }
+    assert set(tables["journal_subjects"]) == found

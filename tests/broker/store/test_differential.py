@@ -16,6 +16,14 @@ from hypothesis import strategies as st
 from broker.store.tables import check_tables
 from broker.store.world import START_MS, seeded
 from roost_broker.store import Store
+from roost_broker.store.journal import (
+    BROKER,
+    BrokerStopped,
+    Progress,
+    first_number_at,
+    group_subject,
+    user_subject,
+)
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.operations import (
@@ -36,7 +44,9 @@ from roost_broker.store.operations import (
     SetPassword,
     SetRelation,
     Trim,
+    TrimJournal,
     Trimmed,
+    WriteJournal,
 )
 from roost_protocol.codec import decode_entry
 from roost_protocol.limits import Limits
@@ -128,6 +138,8 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
     ),
     st.tuples(st.just("relation"), FIRST, st.just("block"), st.sampled_from(USERS[:3]), st.booleans()),
     st.tuples(st.just("relation"), NUMBERS, st.sampled_from(["contact", "block"]), NAMES, st.booleans()),
+    st.tuples(st.just("journal"), st.lists(st.tuples(NUMBERS, SMALL), max_size=3)),
+    st.tuples(st.just("trim journal"), st.integers(-20, 20), st.integers(0, 30), st.integers(1, 9)),
 )
 
 
@@ -173,6 +185,15 @@ def operation_of(both: Both, plan: Plan) -> Operation:
             return ChangeMembers(group=name, by=by, add=tuple(add), remove=tuple(remove))
         case ("relation", user, kind, other, present):
             return SetRelation(user=user, kind=kind, other=other, present=present)
+        case ("journal", progress):
+            events = [
+                Progress(at=both.now_ms - 1, user=user, device=user, epoch=7, pushed=seq, acknowledged=seq - 1)
+                for user, seq in progress
+            ]
+            return WriteJournal(events=(*events, BrokerStopped(at=both.now_ms)))
+        case ("trim journal", ago_ms, count, records_max):
+            before = first_number_at(both.now_ms - ago_ms)
+            return TrimJournal(before=before, count=count, records_max=records_max)
     raise AssertionError(plan)
 
 
@@ -244,7 +265,11 @@ def _id_of(encoded: bytes) -> str:
 def everything(store: Store) -> Iterator[object]:
     """All that can be read of the store, in one order."""
     sizes = store.statistics()
-    yield (sizes.users, sizes.devices, sizes.groups, sizes.messages, sizes.entries)
+    yield (sizes.users, sizes.devices, sizes.groups, sizes.messages, sizes.entries, sizes.journal)
+    yield store.read_journal(None, limit=1_000)
+    yield store.read_journal(None, limit=3, newest=True)
+    yield store.read_journal(BROKER, limit=2)
+    yield store.read_journal(group_subject(1), limit=10)
     yield store.list_users("", 10)
     yield store.list_users("a", 1)
     yield store.list_groups("", 10)
@@ -252,6 +277,11 @@ def everything(store: Store) -> Iterator[object]:
     addresses = [f"user/{name}" for name in USERS] + [f"group/{name}" for name in ("g", "h", "a")]
     for user, name in enumerate(USERS, 1):
         yield store.account(name)
+        yield store.user_name(user)
+        yield (journal := store.read_journal(user_subject(user), limit=3, newest=True))
+        middle = journal.rows[0].number if journal.rows else 5
+        yield store.read_journal(user_subject(user), after=middle, limit=2)
+        yield store.read_journal(user_subject(user), before=middle, limit=2, newest=True)
         yield store.devices(user)
         yield store.groups_of(user)
         yield [store.relations(user, kind) for kind in ("contact", "block")]
@@ -268,6 +298,11 @@ def everything(store: Store) -> Iterator[object]:
 def check_equal(both: Both) -> None:
     for found, expected in zip(everything(both.lmdb), everything(both.model), strict=True):
         assert found == expected
+    ids = {_id_of(entry.encoded) for entry in both.model.read_inbox(1, 0, 100, 100_000).entries if entry.encoded}
+    for message_id in [int(text, 16) for text in sorted(ids)[:6]] + [0, 2**60]:
+        assert both.lmdb.find_message(message_id) == both.model.find_message(message_id)
+        for user in (1, 2, 4):
+            assert both.lmdb.find_entry(user, message_id) == both.model.find_entry(user, message_id)
     for token in range(both.tokens + 1):
         digest = f"token {token}".encode()
         assert both.lmdb.token_owner(digest) == both.model.token_owner(digest)

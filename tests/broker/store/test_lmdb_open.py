@@ -11,10 +11,18 @@ import lmdb
 import lmdb.verify
 import pytest
 
-from broker.store.world import SMALL_LIMITS, World, seeded
+from broker.store.world import SMALL_LIMITS, START_MS, World, seeded
 from roost_broker.store import StoreUnusable
+from roost_broker.store.journal import UserChanged
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE
+from roost_broker.store.lmdb_tables import SCHEMA_VERSION, Tables
+from roost_broker.store.operations import CreateUser
+
+VERSION_1_TABLES = {
+    "meta", "names", "users", "floors", "inbox", "scroll", "messages", "released", "outcomes", "devices", "device_ids",
+    "cursors", "tokens", "sessions", "groups", "group_names", "members", "memberships", "relations",
+}  # fmt: skip
 
 FILES = (DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE)
 
@@ -192,12 +200,31 @@ def with_schema(path: Path, value: bytes | None) -> None:
 
 def test_a_newer_version(tmp_path: Path) -> None:
     filled(tmp_path)
-    with_schema(tmp_path, (2).to_bytes(8, "big"))
+    with_schema(tmp_path, (SCHEMA_VERSION + 1).to_bytes(8, "big"))
     error = refused(tmp_path)
-    assert "is of version 2, this roost knows versions up to 1" in str(error)
+    assert f"is of version {SCHEMA_VERSION + 1}, this roost knows versions up to {SCHEMA_VERSION}" in str(error)
     assert error.exit_status == 78
-    with_schema(tmp_path, (1).to_bytes(8, "big"))
+    with_schema(tmp_path, SCHEMA_VERSION.to_bytes(8, "big"))
     open_store(tmp_path).close()
+
+
+def test_a_store_of_version_1_gets_the_tables_that_it_has_not(tmp_path: Path) -> None:
+    filled(tmp_path)
+    newer = set(Tables._fields) - VERSION_1_TABLES
+    with lmdb.open(os.fspath(tmp_path), max_dbs=64) as env:
+        for name in newer:
+            table = env.open_db(name.encode())
+            with env.begin(write=True) as txn:
+                txn.drop(table)
+    with_schema(tmp_path, (1).to_bytes(8, "big"))
+    store = open_store(tmp_path)
+    before = store.read_inbox(1, 0, 10, 10_000)
+    store.commit([CreateUser(name="later", password_hash="x")], START_MS + 1_000)
+    assert [type(row.event) for row in store.read_journal(None, limit=10).rows] == [UserChanged]
+    store.close()
+    store = open_store(tmp_path)
+    assert store.read_inbox(1, 0, 10, 10_000) == before
+    store.close()
 
 
 @pytest.mark.parametrize(("value", "status"), [(None, 78), (b"", 74), (b"nonsense and more", 74)])

@@ -14,7 +14,7 @@ from roost_broker.store.operations import (
     Trim,
 )
 
-STAYS = {"meta", "names", "users", "floors", "sessions"}
+STAYS = {"meta", "names", "users", "floors", "sessions", "journal", "journal_subjects"}
 
 
 def test_nothing_stays_behind(tmp_path: Path) -> None:

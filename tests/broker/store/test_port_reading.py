@@ -6,7 +6,9 @@ from broker.store.world import World
 from roost_broker.store.operations import (
     CreateGroup,
     ForgetDevices,
+    FoundEntry,
     InboxPage,
+    Published,
     Retention,
     ScrollPage,
     StoredEntry,
@@ -211,3 +213,54 @@ def test_counts(talk: World) -> None:
 def test_closing_twice_is_fine(world: World) -> None:
     world.store.close()
     world.store.close()
+
+
+# --- one message --------------------------------------------------------------------------------------------------
+
+
+def test_a_message_is_found_in_every_inbox_that_holds_it(world: World) -> None:
+    alice, bob, carol = world.users("alice", "bob", "carol")
+    phone = world.login("alice", "a")
+    for _ in range(7):
+        world.publish(phone, "user/carol")
+    published = world.publish(phone, "user/bob", "this one")
+    assert published.id is not None
+    message_id = int(published.id, 16)
+    assert world.store.find_entry(alice, message_id) == FoundEntry(seq=8, kind="own", inboxes=2, device_id="a", n=8)
+    assert world.store.find_entry(bob, message_id) == FoundEntry(seq=1, kind="message", inboxes=2)
+    for user, wanted in [
+        (carol, message_id),
+        (alice, message_id + 1),
+        (alice, 0),
+        (alice, 2**64 - 1),
+        (99, message_id),
+    ]:
+        assert world.store.find_entry(user, wanted) is None
+    found = world.store.find_message(message_id)
+    assert found is not None
+    assert (found.encoded, found.released) == (published.encoded, 0)
+    assert world.store.find_message(message_id + 1) is None
+    world.one(Trim(retention=Retention(count=0), after=alice, users_max=1, entries_max=9))
+    assert world.store.find_entry(bob, message_id) is None
+    found = world.store.find_message(message_id)
+    assert found is not None
+    assert found.released == 1
+
+
+def test_what_was_committed_together_is_known_by_its_ids(world: World) -> None:
+    world.users("alice")
+    phone = world.login("alice")
+    world.now_ms -= 5  # the clock goes back: ids go on from the last one, and still tell the batches apart
+    batches = [world.do(*(world.message(phone, "user/alice") for _ in range(size))) for size in (3, 1, 2)]
+    for batch in batches:
+        ids = [int(published.id or "", 16) for published in batch if isinstance(published, Published)]
+        for message_id in ids:
+            found = world.store.find_message(message_id)
+            assert found is not None
+            assert (found.batch_first, found.batch_last) == (ids[0], ids[-1])
+
+
+def test_the_name_of_a_number(world: World) -> None:
+    (alice,) = world.users("alice")
+    assert world.store.user_name(alice) == "alice"
+    assert world.store.user_name(99) is None
