@@ -275,12 +275,13 @@ class Core:
             await trio.sleep(CURSOR_WRITE_S / 2)
             if self.cursors:
                 self.write_cursors()
+            await self.journal.note_progress()
             self._close_silent()
             await trio.sleep(CURSOR_WRITE_S / 2)
             if self.cursors:
                 self.write_cursors()
-            await self.journal.note_progress()
-            self.journal.write()
+            self.journal.write()  # unless it has gone along with something else since it was noted
+            self._close_silent()
 
     def _close_silent(self) -> None:
         """Close the sessions that said nothing for 1.5 × keepalive while they were listened to (MQTT 5.0, 3.1.2.10)."""

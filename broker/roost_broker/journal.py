@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from roost_broker.session import Session
 
 JOURNAL_WRITE_S = 1.0
-"""Records are durable after at most so long; a session's progress is recorded at most so often."""
+"""Records are durable after at most so long, and half of it more; a session's progress is recorded at most so often."""
 
 RECORDS_A_COMMIT = 2_048
 """Records that ride along with one commit: some 10 ms of the writer at the most."""
