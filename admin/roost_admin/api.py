@@ -137,7 +137,7 @@ def target(route: Route[G], names: tuple[str, ...], query: msgspec.Struct | None
         return path
     values: list[tuple[str, str]] = []
     for key, value in msgspec.to_builtins(query).items():
-        for each in value if isinstance(value, list) else [value]:
+        for each in value if isinstance(value, list | tuple) else [value]:
             if each not in (None, ""):
                 values.append((key, str(each).lower() if isinstance(each, bool) else str(each)))
     return path + ("?" + urlencode(values) if values else "")

@@ -48,6 +48,11 @@ def local_time(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def exact_time(time_ms: int) -> str:
+    """Unix time in ms as the time of day here, to the millisecond, with the date."""
+    return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
 def clock_time(time_ms: int) -> str:
     """Unix time in ms as the time of day here."""
     return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%H:%M:%S")

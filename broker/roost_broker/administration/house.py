@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from roost_broker.administration.acts import Act
+from roost_broker.administration.events import Events
+from roost_broker.administration.explain import Explain
 from roost_broker.administration.groups import Groups
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
@@ -22,6 +24,8 @@ class Administration:
         self.users = Users(core)
         self.sessions = Sessions(core)
         self.groups = Groups(core)
-        nouns = (self.status, self.users, self.sessions, self.groups)
+        self.explain = Explain(core)
+        self.events = Events(core)
+        nouns = (self.status, self.users, self.sessions, self.groups, self.explain, self.events)
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

@@ -321,6 +321,7 @@ class Reader:
         group = group_record(self._must_have(key, self._tables.groups))
         members = keys_with_prefix(self._txn, self._tables.members, key)
         return GroupRecord(
+            group=NUMBER.unpack(key)[0],
             name=group.name,
             owner=self._user_name(group.owner),
             members=tuple(self._user_name(number_at_end(member)) for member in members),

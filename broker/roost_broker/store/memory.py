@@ -16,7 +16,7 @@ from roost_broker.store import memory_accounts, memory_journal, memory_operation
 from roost_broker.store.ids import first_message_id
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.memory_operations import Batch
-from roost_broker.store.memory_state import Group, InboxEntry, State
+from roost_broker.store.memory_state import InboxEntry, State
 from roost_broker.store.operations import (
     Account,
     ChangeMembers,
@@ -186,7 +186,7 @@ class MemoryStore:
         """See `Store.group`."""
         state = self._state
         number = state.group_named(name)
-        return None if number is None else _group_record(state, state.groups[number])
+        return None if number is None else _group_record(state, number)
 
     def groups_of(self, user: int) -> tuple[str, ...]:
         """See `Store.groups_of`."""
@@ -213,9 +213,9 @@ class MemoryStore:
     def list_groups(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
         """See `Store.list_groups`."""
         state = self._state
-        groups = [group for group in state.groups.values() if group.name.encode() > after.encode()]
-        groups.sort(key=lambda group: group.name.encode())
-        return tuple(_group_record(state, group) for group in groups[:limit])
+        groups = [(group.name.encode(), number) for number, group in state.groups.items()]
+        ahead = sorted(row for row in groups if row[0] > after.encode())
+        return tuple(_group_record(state, number) for _, number in ahead[:limit])
 
     def find_entry(self, user: int, message_id: int) -> FoundEntry | None:
         """See `Store.find_entry`."""
@@ -297,8 +297,10 @@ def _stored(state: State, seq: int, entry: InboxEntry) -> StoredEntry:
     return StoredEntry(seq=seq, kind="own", encoded=entry.encoded, device_id=device.device_id, n=entry.n)
 
 
-def _group_record(state: State, group: Group) -> GroupRecord:
+def _group_record(state: State, number: int) -> GroupRecord:
+    group = state.groups[number]
     return GroupRecord(
+        group=number,
         name=group.name,
         owner=state.users[group.owner].name,
         members=tuple(state.users[user].name for user in sorted(group.members)),

@@ -433,6 +433,7 @@ class DeviceRecord(Struct, frozen=True, kw_only=True):
 class GroupRecord(Struct, frozen=True, kw_only=True):
     """A group as stored: its owner and members (with the owner) by name, in order of user number."""
 
+    group: int
     name: str
     owner: str
     members: tuple[str, ...]

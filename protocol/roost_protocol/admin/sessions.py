@@ -1,7 +1,14 @@
 """Live sessions."""
 
-from roost_protocol.admin.route import Asked, Page, Paging, Route, Told
+from typing import Annotated
+
+from msgspec import Meta
+
+from roost_protocol.admin.route import Asked, Count, Page, Paging, Route, Told
 from roost_protocol.frames import Name, Text
+
+TerminalText = Annotated[str, Meta(max_length=64)]
+"""A terminal type, or what is taken for one."""
 
 
 class SessionRow(Told, frozen=True, kw_only=True):
@@ -27,11 +34,23 @@ class SessionList(Page, frozen=True, kw_only=True):
     sessions: tuple[SessionRow, ...]
 
 
+class SessionQuery(Paging, frozen=True, kw_only=True):
+    """Which sessions: those that fit all that is given. `address` is what the address begins with."""
+
+    user: Name | None = None
+    terminal: TerminalText | None = None
+    address: Annotated[str, Meta(max_length=64)] | None = None
+    backlog_min: Count | None = None
+    """Entries not sent or not acknowledged yet, at least."""
+    since_before: Count | None = None
+    """Unix time, ms: only older ones."""
+
+
 class Kick(Asked, frozen=True, kw_only=True):
     """End a user's session on one terminal type, or all. The device is told, and does not come back by itself."""
 
     user: Name
-    terminal: str | None = None
+    terminal: TerminalText | None = None
     text: Text = ""
 
 
@@ -45,11 +64,12 @@ SESSIONS_LIST = Route(
     method="GET",
     path="/v1/sessions",
     summary="Live sessions by user and terminal type",
-    query=Paging,
+    query=SessionQuery,
     gives=SessionList,
 )
+SESSIONS_SHOW = Route(method="GET", path="/v1/sessions/{user}/{terminal}", summary="One live session", gives=SessionRow)
 SESSIONS_KICK = Route(
     method="POST", path="/v1/sessions/kick", summary="End sessions of a user", takes=Kick, gives=Kicked, role="operate"
 )
 
-ROUTES = (SESSIONS_LIST, SESSIONS_KICK)
+ROUTES = (SESSIONS_LIST, SESSIONS_SHOW, SESSIONS_KICK)

@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from roost_protocol.admin import groups, sessions, status, users
+from roost_protocol.admin import events, explain, groups, sessions, status, users
 from roost_protocol.admin.route import Route
 
-ROUTES: tuple[Route[Any], ...] = (*status.ROUTES, *users.ROUTES, *sessions.ROUTES, *groups.ROUTES)
+ROUTES: tuple[Route[Any], ...] = (
+    *status.ROUTES,
+    *users.ROUTES,
+    *sessions.ROUTES,
+    *groups.ROUTES,
+    *explain.ROUTES,
+    *events.ROUTES,
+)
 """Every route; no two have the same method and path."""

@@ -87,7 +87,7 @@ def test_what_a_listing_says_of_a_user(world: World) -> None:
 def test_a_group_and_its_members(world: World) -> None:
     _, bob, _ = world.users("zoe", "bob", "alice")
     assert world.one(CreateGroup(name="team", owner=bob, members=("alice", "zoe", "alice", "bob"))) == Done()
-    assert world.store.group("team") == GroupRecord(name="team", owner="bob", members=("zoe", "bob", "alice"))
+    assert world.store.group("team") == GroupRecord(group=1, name="team", owner="bob", members=("zoe", "bob", "alice"))
     assert [world.store.groups_of(user) for user in (1, 2, 3)] == [("team",)] * 3
 
 
@@ -172,9 +172,11 @@ def test_why_members_are_not_changed(world: World) -> None:
 def test_the_member_with_the_lowest_number_follows_the_owner(world: World) -> None:
     team(world)
     world.one(ChangeMembers(group="team", by=1, remove=("alice",)))
-    assert world.store.group("team") == GroupRecord(name="team", owner="bob", members=("bob", "carol"))
+    assert world.store.group("team") == GroupRecord(group=1, name="team", owner="bob", members=("bob", "carol"))
     assert world.one(ChangeMembers(group="team", by=2, add=("alice",))) == Done()
-    assert world.store.group("team") == GroupRecord(name="team", owner="bob", members=("alice", "bob", "carol"))
+    assert world.store.group("team") == GroupRecord(
+        group=1, name="team", owner="bob", members=("alice", "bob", "carol")
+    )
 
 
 def test_a_group_without_members_is_removed_and_its_name_free(world: World) -> None:

@@ -12,7 +12,7 @@ from roost_broker.store import CommitRefused
 from roost_broker.version import installed_version
 from roost_protocol.admin.groups import GroupChange, GroupCreate
 from roost_protocol.admin.route import Paging
-from roost_protocol.admin.sessions import Kick
+from roost_protocol.admin.sessions import Kick, SessionQuery
 from roost_protocol.frames import Deliver
 from roost_protocol.reasons import Reason
 
@@ -83,7 +83,7 @@ async def test_a_page_has_so_many_rows_whatever_is_asked_for(house: House) -> No
         await admin.groups.create(GroupCreate(name=f"g-{user}", owner=user))
     for limit in (None, 1_000):
         assert len((await admin.users.list(Paging(limit=limit))).users) == 2
-        assert len((await admin.sessions.list(Paging(limit=limit))).sessions) == 2
+        assert len((await admin.sessions.list(SessionQuery(limit=limit))).sessions) == 2
         assert len((await admin.groups.list(Paging(limit=limit))).groups) == 2
 
 
@@ -104,10 +104,10 @@ async def test_sessions_say_how_far_they_are(house: House) -> None:
 async def test_sessions_come_in_pages(house: House) -> None:
     for user, terminal in [("bob", "pc"), ("alice", "phone"), ("alice", "pad")]:
         await house.log_in(user, terminal)
-    first = await house.broker.admin.sessions.list(Paging(limit=2))
+    first = await house.broker.admin.sessions.list(SessionQuery(limit=2))
     assert [(row.user, row.terminal) for row in first.sessions] == [("alice", "pad"), ("alice", "phone")]
     assert first.next == "alice/phone"
-    second = await house.broker.admin.sessions.list(Paging(after=first.next, limit=2))
+    second = await house.broker.admin.sessions.list(SessionQuery(after=first.next, limit=2))
     assert [(row.user, row.terminal) for row in second.sessions] == [("bob", "pc")]
     assert second.next is None
 

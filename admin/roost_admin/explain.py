@@ -1,0 +1,108 @@
+"""`roost explain`: why a device has, or has not, a message."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from roost_admin.failures import EX_USAGE, Failure
+from roost_admin.options import asks_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from roost_admin.api import AdminApi
+    from roost_protocol.admin.explain import DeviceExplained, Explanation, InboxExplained, MessageFacts, Step
+
+
+@click.command("explain")
+@click.argument("where", required=False, metavar="[USER[/TERMINAL]]")
+@click.argument("seq", required=False, type=click.IntRange(min=1))
+@click.option("--message", "message_id", metavar="ID", help="A message by its id, in every inbox that got it.")
+@asks_broker
+def explain(api: "AdminApi", where: str | None, seq: int | None, message_id: str | None, as_json: bool) -> None:
+    """Say why a device has, or has not, an entry of an inbox, or where a message went.
+
+    From the journal and the store, not from samples: when it was stored, to which session of each device it was pushed,
+    when it was acknowledged, or exactly why not. What the journal cannot know, since the broker stopped without a word
+    or it does not go back so far, is said to be unknown.
+
+    \b
+    Example:
+        roost explain alice/pc 1234
+        roost explain alice 1234
+        roost explain --message 0193a5c2f1e80004
+        roost explain bob/phone --message 0193a5c2f1e80004
+    """
+    from roost_admin.output import show_document
+    from roost_protocol.admin.explain import EXPLAIN_ENTRY, EXPLAIN_MESSAGE, ExplainEntry, ExplainMessage
+
+    user, _, terminal = (where or "").partition("/")
+    if message_id is not None and seq is None:
+        which = ExplainMessage(user=user or None, terminal=terminal or None)
+        found = api.ask(EXPLAIN_MESSAGE, message_id, query=which)
+    elif message_id is None and user and seq is not None:
+        found = api.ask(EXPLAIN_ENTRY, user, str(seq), query=ExplainEntry(terminal=terminal or None))
+    else:
+        raise Failure("give USER and SEQ, or --message ID", EX_USAGE)
+    if as_json:
+        show_document(found)
+        return
+    for line in lines(found):
+        click.echo(line)
+
+
+def lines(found: "Explanation") -> "Iterator[str]":
+    """An explanation for a person."""
+    from roost_admin.output import local_time
+
+    if found.message is not None:
+        yield from _message(found.message)
+    for inbox in found.inboxes:
+        yield ""
+        yield from _inbox(inbox)
+    if found.more:
+        yield ""
+        yield f"{found.more} more inboxes got it; ask for one with `roost explain USER --message ID`"
+    yield ""
+    yield f"the journal goes back to {local_time(found.journal_since)}"
+
+
+def _message(message: "MessageFacts") -> "Iterator[str]":
+    from roost_admin.cells import printable
+    from roost_admin.output import exact_time
+
+    yield printable(
+        f"message {message.id} from {message.sender} to {message.to}: {message.body_bytes} bytes of "
+        f"{message.content_type}, stored {exact_time(message.time)}"
+    )
+    if message.device is not None:
+        yield printable(f"  published by the device {message.device}, as number {message.n} of its publishes")
+    let_go = f", {message.released} of which have let go of it" if message.released else ""
+    place = f"{message.batch_place} of {message.batch_size}"
+    yield f"  committed as {place} in the batch {message.batch_first}, in {message.inboxes} inboxes{let_go}"
+
+
+def _inbox(inbox: "InboxExplained") -> "Iterator[str]":
+    from roost_admin.cells import printable
+
+    number = "" if inbox.seq is None else f", entry {inbox.seq}"
+    yield printable(f"{inbox.user}{number}: {inbox.text}")
+    if not inbox.devices and inbox.state != "trimmed":
+        yield "  no device has ever logged in"
+    for device in inbox.devices:
+        yield from _device(device)
+
+
+def _device(device: "DeviceExplained") -> "Iterator[str]":
+    from roost_admin.cells import printable
+
+    yield printable(f"  {device.terminal} {device.device}: {device.verdict.upper()}: {device.text}")
+    for step in device.steps:
+        yield printable(f"    {_when(step)}  {step.text}{f' (session {step.session})' if step.session else ''}")
+
+
+def _when(step: "Step") -> str:
+    from roost_admin.output import exact_time
+
+    at = exact_time(step.at)
+    return at if step.since is None else f"{exact_time(step.since)} to {at.partition(' ')[2]}"
