@@ -21,6 +21,9 @@ from roost_admin.status import status
 from roost_admin.users import users
 from roost_admin.verify_history import verify_history
 
+INTERRUPTED = 130
+"""A shell's exit status for a command that Ctrl-C ended: 128 and the number of the signal."""
+
 
 class Tree(click.Group):
     """The root of the command: wrong usage ends with status 64, as sysexits.h has it, not with click's 2."""
@@ -33,9 +36,12 @@ class Tree(click.Group):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """See click. Raises UsageError with our status."""
-        with _usage_status():
-            return super().invoke(ctx)
+        """See click. Raises UsageError with our status; Ctrl-C ends a command without a word, as a shell has it."""
+        try:
+            with _usage_status():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a newcomer needs them."""

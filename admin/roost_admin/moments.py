@@ -11,10 +11,13 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 
 
-_ParamType = click.ParamType[int] if TYPE_CHECKING else click.ParamType  # older ones are not generic
+if TYPE_CHECKING:
+    _Type = click.ParamType[int]
+else:  # older versions of click have no type arguments
+    _Type = click.ParamType
 
 
-class Moment(_ParamType):
+class Moment(_Type):
     """`90s`, `10m`, `2h`, `3d` ago, or ISO 8601 (`2026-11-24T12:30`, in local time unless it says another): Unix ms."""
 
     name = "time"

@@ -56,7 +56,7 @@ def list_(
     if as_json:
         show_document({"sessions": rows})
         return
-    show_table(_columns(), [_cells(row) for row in rows], "nobody like that is logged in")
+    show_table(_columns(), [_cells(row) for row in rows], _nobody(user, more=query != SessionQuery(user=user)))
 
 
 @sessions.command("show")
@@ -156,6 +156,12 @@ def kick(api: "AdminApi", user: str, terminal: str | None, text: str, as_json: b
         show_document(kicked)
     else:
         say(f"{user} was logged out on {', '.join(kicked.terminals)}")
+
+
+def _nobody(user: str | None, *, more: bool) -> str:
+    if more:
+        return "nobody like that is logged in"
+    return "nobody is logged in" if user is None else f"{user} is not logged in"
 
 
 def _columns() -> "list[Column]":

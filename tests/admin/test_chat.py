@@ -1,5 +1,7 @@
 """`roost chat` as a process: between two people, over a kick, a restart, on a pipe and on a terminal."""
 
+import os
+import pwd
 import re
 import signal
 import socket
@@ -61,7 +63,7 @@ def test_a_kick_is_shown_and_ends_the_chat(broker: RunningBroker, tmp_path: Path
         assert ended(first) == EX_NOPERM
         second.expect(r"· you are logged in here now; the session of pc-[0-9a-f]{8}, from 127")
         assert broker.ask("sessions", "kick", "cat", "pc", "--reason", "lunch").exit_code == 0
-        second.expect(r"! the session was ended by admin at \d\d:\d\d:\d\d: lunch\n")
+        second.expect(rf"! the session was ended by {pwd.getpwuid(os.getuid()).pw_name} at \d\d:\d\d:\d\d: lunch\n")
         assert ended(second) == EX_NOPERM
 
 

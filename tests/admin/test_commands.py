@@ -1,6 +1,8 @@
 """users, sessions, groups and status, against a real broker."""
 
 import json
+import os
+import pwd
 import re
 import shlex
 import subprocess
@@ -34,13 +36,15 @@ LEAVES = dict(leaves(root))
 TALKS = {("serve",), ("chat",)}
 """Commands that are a conversation and give no document."""
 
-IN_OTHER_TESTS = {("demo",), ("verify-history",)}
+IN_OTHER_TESTS = {("demo",), ("verify-history",), ("explain",), ("events",), ("sessions", "watch")}
 
 ARGUMENTS = {
     ("status",): [],
     ("users", "add"): ["json-user"],
     ("users", "list"): [],
     ("sessions", "list"): [],
+    ("sessions", "show"): ["json-kicked/pc"],
+    ("sessions", "history"): ["json-kicked"],
     ("sessions", "kick"): ["json-kicked"],
     ("groups", "create"): ["json-group", "--owner", "json-kicked"],
     ("groups", "add"): ["json-group", "json-user"],
@@ -169,7 +173,7 @@ def test_sessions_are_listed_and_kicked(broker: RunningBroker) -> None:
             assert isinstance(ended, roost.Ended)
             assert (ended.reason, ended.text) == (roost.Reason.ADMINISTRATIVE_ACTION, "lost laptop")
             assert ended.origin is not None
-            assert ended.origin.by == "admin"
+            assert (ended.origin.by, ended.origin.address) == (pwd.getpwuid(os.getuid()).pw_name, "admin socket")
 
     trio.run(main)
     gone = broker.ask("sessions", "list", "--user", "kim")

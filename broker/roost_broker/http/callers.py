@@ -18,7 +18,7 @@ def unix_caller(request: Request) -> Caller:
         raise RequestFailed(401, "Unauthorized", "who asks cannot be told")
     if peer.uid not in (0, os.getuid()):
         raise RequestFailed(403, "Forbidden", f"user id {peer.uid} may not administer this broker")
-    return Caller(name=_user_name(peer.uid), role="admin", address="unix")
+    return Caller(name=_user_name(peer.uid), role="admin", address="admin socket")
 
 
 def _user_name(uid: int) -> str:
