@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin deep clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -37,6 +37,10 @@ bench-quick: $(VENV)/.ready-dev
 # How cost grows: long curves.
 bench-growth: $(VENV)/.ready-dev
 	$(BIN)/python -m roost_benchmarks.suite growth $(BENCH_ARGS)
+
+# What it costs to administer: read-only commands on a large site, and messages beside admins who look on.
+bench-admin: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.suite admin $(BENCH_ARGS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("roost needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -1,4 +1,4 @@
-"""What the suite runs: the steps of `quick`, `full` and `growth`, in their order.
+"""What the suite runs: the steps of `quick`, `full`, `growth` and `admin`, in their order.
 
 Brokers take turns within each shape of a workload, so that a slow minute of the machine meets all of them. Prosody gets
 fewer and shorter runs: it is more than ten times slower, and its figures are steady.
@@ -19,7 +19,7 @@ from roost_benchmarks.goals import FEW_ENTRIES, MANY_ENTRIES
 from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run
 from roost_benchmarks.target import Target
-from roost_benchmarks.workloads import catchup, group, growth, idle, pairs, size, slow, storm
+from roost_benchmarks.workloads import administration, catchup, group, growth, idle, pairs, size, slow, storm
 
 if TYPE_CHECKING:
     from roost_benchmarks.suite import Step
@@ -46,6 +46,8 @@ QUICK_S: Final = 2.5
 ROUNDS: Final = (("roost", 3), ("mosquitto", 3), ("prosody", 1))
 ALTERNATIONS: Final = 10
 """Of W7: its goal is a ratio close to 1, and the machine drifts."""
+ADMIN_ALTERNATIONS: Final = 6
+"""Of W9, for the same reason."""
 STALLED: Final = 100
 
 WITH_FLOOR: Final = ("W1", "W2", "W3")
@@ -155,12 +157,20 @@ def _growth(_: Sequence[str]) -> "Iterator[Step]":
         yield _own("growth", point.curve, f"{point.curve}/{point.value}", 0, _without_options(point.work), None)
 
 
+def _admin(_: Sequence[str]) -> "Iterator[Step]":
+    yield _own("W9", "commands", "commands", 0, administration.commands, administration.CommandsOptions())
+    for number in range(ADMIN_ALTERNATIONS):
+        for admins in (False, True) if number % 2 == 0 else (True, False):
+            options = administration.BesideOptions(admins=admins)
+            yield _own("W9", "beside", "with" if admins else "without", number, administration.beside, options)
+
+
 def _without_options(work: Callable[[Path, Progress], Run]) -> Callable[[Path, None, Progress], Run]:
     return lambda folder, _, progress: work(folder, progress)
 
 
 _KINDS: Final[dict[str, Callable[[Sequence[str]], "Iterator[Step]"]]] = {
-    "quick": _quick, "full": _full, "growth": _growth,
+    "quick": _quick, "full": _full, "growth": _growth, "admin": _admin,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The whole suite: roost and its peers in turn on this machine, and a report of it.
 
-    python -m roost_benchmarks.suite quick|full|growth [--only W1] [--folder DIR] [--output DIR]
+    python -m roost_benchmarks.suite quick|full|growth|admin [--only W1] [--folder DIR] [--output DIR]
 
 Every run has a fresh folder and a broker of its own. The floor is measured before and after, on the same disk. What
 came of it goes to `--output`: the report as JSON, the pictures as PNG, and one HTML page. The exit status is 1 if a
@@ -23,7 +23,7 @@ from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Generator, Oracle, Report, Run, figure_words, to_json
 from roost_benchmarks.screen import Bars
 
-FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth"}
+FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth", "admin": "admin"}
 """Of the report and its page: what `make bench` gives is not overwritten by a quick look."""
 
 DOES_NOT_COUNT: Final = 1
@@ -183,7 +183,7 @@ def written(report: Report, output: Path) -> list[Path]:
 def main(
     kind: str, only: tuple[str, ...], without_peers: bool, folder: Path | None, output: Path, only_plan: bool
 ) -> None:
-    """Run the suite: `quick` (roost alone, under 90 s), `full` (with the peers, under 12 minutes) or `growth`."""
+    """Run the suite: `quick` (roost alone, 90 s), `full` (with the peers, 12 minutes), `growth` or `admin`."""
     from roost_benchmarks import peers
     from roost_benchmarks.plan import planned
 

@@ -181,8 +181,7 @@ class Core:
             session.disconnect(self.farewell)
         self.write_cursors()
         self.journal.stopped()
-        self.journal.write()
-        await self.batcher.wait_idle()
+        await self.journal.flush()
 
     # --- presence ---
 

@@ -41,6 +41,8 @@ class _Session:
         self.at = at
         self.pushed = pushed
         self.acknowledged = acknowledged
+        self.skips = False
+        """The entry lies in a gap that this session was told of."""
         self.ended = False
 
 
@@ -79,6 +81,7 @@ class DeviceStory:
                 self._close(event)
             case GapTold(device=self.device) if event.first <= self._seq <= event.last:
                 self._lost = True
+                self._session(event.epoch).skips = True
                 text = f"was told that {event.first} to {event.last} are gone (retention by {event.reason})"
                 self._step(event.at, "gap told", event.epoch, text)
             case DeviceForgotten(device=self.device):
@@ -111,16 +114,18 @@ class DeviceStory:
             self._step(event.at, "passed over", event.epoch, f"logged in and {why}: delivery after {event.position}")
 
     def _moved(self, epoch: int, at: int, pushed: int, acknowledged: int) -> None:
-        session = self._sessions.get(epoch)
-        if session is None:  # it was open before the records begin
-            session = self._sessions[epoch] = _Session(epoch, None, 0, 0)
+        session = self._session(epoch)
         since = max(session.at or 0, self._stored) or None
-        if session.pushed < self._seq <= pushed and not self._lost:
+        if session.pushed < self._seq <= pushed and not session.skips:
             self._step(at, "pushed", epoch, "was put on the wire", since)
-        if session.acknowledged < self._seq <= acknowledged and not self._lost:
+        if session.acknowledged < self._seq <= acknowledged and not session.skips:
             self._acknowledged = True
             self._step(at, "acknowledged", epoch, "was acknowledged", since)
         session.at, session.pushed, session.acknowledged = at, pushed, acknowledged
+
+    def _session(self, epoch: int) -> _Session:
+        """The session; one of which there is no begin was open before the records begin."""
+        return self._sessions.setdefault(epoch, _Session(epoch, None, 0, 0))
 
     def _close(self, event: SessionClosed) -> None:
         self._sessions[event.epoch].ended = True

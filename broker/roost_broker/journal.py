@@ -61,6 +61,7 @@ class Journal:
         self._waiting: deque[Event] = deque()
         self._lost = 0
         self._due = trio.current_time()
+        self._under_way = False
         self._refused: dict[tuple[int, str, str], float] = {}
         self._written = trio.lowlevel.ParkingLot()
 
@@ -157,11 +158,15 @@ class Journal:
 
     # --- writing ---
 
-    def take(self, *, now: bool = False) -> list[Operation]:
-        """What rides along with the commit about to be made: at most once in a second, unless it has to be `now`."""
-        if not self._waiting or not (now or trio.current_time() >= self._due):
+    def take(self) -> list[Operation]:
+        """What rides along with the commit about to be made: at most once in half a second, and one at a time.
+
+        What was taken and could not be written has to come before what is taken next.
+        """
+        if self._under_way or not self._waiting or trio.current_time() < self._due:
             return []
         self._due = trio.current_time() + JOURNAL_WRITE_S / 2
+        self._under_way = True
         events: list[Event] = []
         if self._lost:
             events.append(RecordsLost(at=self._core.now_ms(), count=self._lost))
@@ -171,22 +176,36 @@ class Journal:
         return [WriteJournal(events=tuple(events))]
 
     def write(self) -> None:
-        """Have everything that waits written, with or without anything else to go with."""
-        while self._waiting:
-            for operation in self.take(now=True):
-                self._core.batcher.submit(operation, self.settled)
+        """Have what waits written now, also if there is nothing else to go with: as much as rides with one commit."""
+        if self._waiting and not self._under_way:
+            self._due = trio.current_time()
+            self._core.batcher.submit(WriteJournal(events=()))
+
+    async def flush(self) -> None:
+        """Write everything that waits, as far as the store takes it. Safe to cancel."""
+        await self._core.batcher.wait_idle()
+        before = RECORDS_WAITING_MAX + 1
+        while 0 < len(self._waiting) < before:
+            before = len(self._waiting)
+            self.write()
+            await self._core.batcher.wait_idle()
 
     def settled(self, operation: Operation, result: Settlement) -> None:
         """What could not be written waits on."""
-        if isinstance(result, CommitRefused | Refused) and isinstance(operation, WriteJournal):
+        if not isinstance(operation, WriteJournal):
+            return
+        self._under_way = False
+        if isinstance(result, CommitRefused | Refused):
             self._wait_again(operation.events)
+        elif len(self._waiting) >= RECORDS_A_COMMIT:
+            self.write()
 
     def _wait_again(self, events: Iterable[Event]) -> None:
         for event in reversed(tuple(events)):
-            if len(self._waiting) >= RECORDS_WAITING_MAX:
-                self._lost += 1
-            elif isinstance(event, RecordsLost):
+            if isinstance(event, RecordsLost):
                 self._lost += event.count
+            elif len(self._waiting) >= RECORDS_WAITING_MAX:
+                self._lost += 1
             else:
                 self._waiting.appendleft(event)
 

@@ -89,11 +89,11 @@ class Origin(Part, frozen=True, kw_only=True):
     """Who did it, when and from where: of a takeover, a kick or a log-out."""
 
     by: str
-    """Id of the device, or `admin`."""
+    """Id of the device, or the name of the administrator."""
     at: Number
     """Unix time, ms."""
     address: str = ""
-    """Network address it came from, when there is one."""
+    """Where it came from, when there is something to tell: a network address, or `admin socket`."""
 
 
 class Granted(Part, frozen=True, kw_only=True):

@@ -122,3 +122,11 @@ def test_records_of_another_device_are_none_of_its_business() -> None:
 def test_trimmed_before_the_device_came() -> None:
     found = told(floor=6)
     assert (found.verdict, "will be told" in found.text) == ("lost", True)
+
+
+def test_the_end_of_a_session_may_be_recorded_after_the_next_has_begun() -> None:
+    """A log-in is recorded in its own commit, the end of the session before it with the one after."""
+    gap = GapTold(at=112, **ME, epoch=1, first=1, last=6, reason="age")
+    found = told(opened(110, 0), gap, opened(130, 0, epoch=2), closed(131, 6, 6), position=0)
+    assert [step.what for step in found.steps] == ["logged in", "gap told", "logged in", "closed"]
+    assert found.verdict == "waiting"

@@ -20,7 +20,7 @@ from roost_broker.store.journal import (
 )
 from roost_broker.store.operations import PublishMessage, Retention, Trim, WriteJournal
 from roost_protocol.admin.sessions import Kick
-from roost_protocol.frames import Ack, Disconnect
+from roost_protocol.frames import Ack, Disconnect, Gap, Publish
 from roost_protocol.reasons import Reason
 
 
@@ -152,7 +152,8 @@ async def test_what_waits_is_bounded_and_what_is_lost_is_counted(house: House) -
     house.store.faults.append(CommitRefused("full"))
     for _ in range(RECORDS_WAITING_MAX + 5):
         house.core.journal.stopped()
-    await trio.sleep(5)
+    await house.core.journal.flush()
+    await house.core.journal.flush()
     events = [row.event for row in house.store.read_journal(None, limit=2 * RECORDS_WAITING_MAX).rows]
     lost = [event.count for event in events if isinstance(event, RecordsLost)]
     assert lost
@@ -173,3 +174,19 @@ async def test_records_ride_with_the_batches(house: House) -> None:
     alone = [batch for batch in with_records if not any(isinstance(each, PublishMessage) for each in batch)]
     assert 3 <= len(with_records) <= 6
     assert not alone
+
+
+@in_house(commit_s=0.4)
+async def test_records_are_written_in_the_order_in_which_things_happened(house: House) -> None:
+    """Also when a commit is always under way, and when one fails: what was taken before comes before what is next."""
+    alice = await house.log_in("alice")
+    house.store.faults.extend([CommitRefused("full")] * 2)
+    for n in range(1, 31):
+        await alice.say(Publish(n=n, to="user/alice", text="x"))
+        house.core.journal.gap(house.session("alice"), Gap(first=n, last=n, reason="age"))
+        await trio.sleep(0.13)
+        if n % 7 == 0:
+            house.core.journal.write()
+    await house.core.journal.flush()
+    told = [event.first for event in await journal(house) if isinstance(event, GapTold)]
+    assert told == list(range(1, 31))
