@@ -18,6 +18,7 @@ from roost_broker.batcher import Batcher, Settlement
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
 from roost_broker.link import Link
+from roost_broker.metrics import Metrics
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
 from roost_broker.session import Session
@@ -73,6 +74,7 @@ class Core:
         self.limits = limits
         self.store = store
         self.now_ms = around.now_ms
+        self.metrics = Metrics(trio.current_time())
         self.nursery = nursery
         self.readers = around.offload(limits.readers_max)
         self.token_owners = Gathered(store.token_owner, self.readers, nursery)
@@ -94,11 +96,13 @@ class Core:
             riders=self._take_cursors,
             rider_settled=self._cursors_settled,
             after_batch=self.delivery.flush,
+            metrics=self.metrics.batches,
         )
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""
         self.draining = False
         self.published = 0
+        """Messages stored since the start."""
         self.started_ms = around.now_ms()
 
     async def serve(self) -> None:
@@ -124,6 +128,7 @@ class Core:
             # It may be the older of its connections that comes last here, so the device is free to come once more.
             before.disconnect(Disconnect(text="this device has connected again", reconnect=True))
         elif before is not None:
+            self.metrics.takeovers += 1
             self.damper.record(session.user, session.terminal, trio.current_time())
             origin = Origin(by=session.device_id, at=session.since_ms, address=session.address)
             before.fence(Reason.SESSION_TAKEN_OVER, f"logged in elsewhere: {session.device_id}", origin)
@@ -138,6 +143,7 @@ class Core:
         if session.closed:
             return
         session.closed = True
+        self.metrics.ended(session)
         self.delivery.leave(session)
         for user in tuple(session.watching):
             self.unwatch(session, user)
@@ -248,7 +254,9 @@ class Core:
 
     async def _every_second(self) -> None:
         while True:
-            await trio.sleep(CURSOR_WRITE_S / 2)
+            due = trio.current_time() + CURSOR_WRITE_S / 2
+            await trio.sleep_until(due)
+            self.metrics.loop_lag_s.observe(trio.current_time() - due)
             if self.cursors:
                 self.write_cursors()
             self._close_silent()
