@@ -161,13 +161,18 @@ class Batcher:
             raise CommitRefused(str(outcome[0]), outcome[0].reason) from outcome[0]
         return outcome[0]
 
-    def kick(self) -> None:
-        """Commit what is queued now, if no commit is under way: whoever has submitted all it had need not wait."""
+    def kick(self) -> int:
+        """Commit what is queued now, if no commit is under way: whoever has submitted all it had need not wait.
+
+        How many publishes were submitted since the last call: all of whoever calls, unless he has waited in between.
+        """
         queued = len(self._queue)
-        if queued > self._arrivals.known:
+        came = queued - self._arrivals.known
+        if came:
             self._arrivals.note(queued, trio.current_time())
         if queued and not self._committing and self._nursery is not None:
             self._start()
+        return came
 
     async def serve(self) -> None:
         """Commit until cancelled. Raises OutcomeUnknown when the store cannot say what is durable.

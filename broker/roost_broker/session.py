@@ -53,7 +53,7 @@ class Session:
         "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn",
         "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
         "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "position",
-        "receive_bytes_max", "receive_max", "settled", "since_ms", "submitted", "terminal", "user", "user_name",
+        "published", "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name",
         "watching",
     )  # fmt: skip
 
@@ -92,9 +92,9 @@ class Session:
         self._outlet = link.outlet
         self._outgoing = link.outgoing
         self._write_buffer_bytes_max = limits.write_buffer_bytes_max
-        # Both only rise as well; what is unsettled is the difference.
-        self.submitted = self.settled = 0
-        """Publishes read, and answered whatever the answer was."""
+        self.unsettled = 0
+        self.published = 0
+        """Publishes that were read, whatever came of them."""
         self.echoes: list[tuple[int, bytes]] = []
         """Numbers of this batch's messages that came over this very connection, and their DELIVERs without body."""
         # Made when they are needed: most sessions have none of these at most times, and a broker has many sessions.
@@ -117,7 +117,7 @@ class Session:
                 if not await self._act_on(events):
                     return
             finally:
-                batcher.kick()  # all publishes of one read go into one batch
+                self.published += batcher.kick()  # all publishes of one read go into one batch
             self.flush()
             if self.link.outlet.full:
                 await self._wait_outlet()
@@ -130,7 +130,7 @@ class Session:
                 self.violated(event)
                 return False
             if type(event) is Publish:
-                if self.submitted - self.settled >= publish_max or core.draining or batcher.full:
+                if self.unsettled >= publish_max or core.draining or batcher.full:
                     await self._wait_turn()
                 self._publish(event)
             elif type(event) is Ack:
@@ -140,7 +140,7 @@ class Session:
                 self.link.end()
                 return False
             else:
-                batcher.kick()
+                self.published += batcher.kick()
                 await self._request(event)
         return True
 
@@ -157,7 +157,7 @@ class Session:
 
         While the broker drains, none may: the device is told so in a moment, and publishes again elsewhere.
         """
-        self.core.batcher.kick()
+        self.published += self.core.batcher.kick()
         while self.core.draining or self.unsettled >= self._publish_max:
             self.flush()
             self._turn = trio.Event()
@@ -195,12 +195,12 @@ class Session:
             digest=digest,
             refused=Reason.PACKET_TOO_LARGE if too_large else None,
         )
-        self.submitted += 1
+        self.unsettled += 1
         self.core.batcher.submit(operation, self._published, len(body), kicks=True)
 
     def _published(self, operation: Operation, result: Settlement) -> None:
         """The batch is committed: answer, and offer the message to every session of every participant."""
-        self.settled += 1
+        self.unsettled -= 1
         if self._turn is not None:
             self._turn.set()
         if type(operation) is not PublishMessage:
@@ -223,11 +223,6 @@ class Session:
             self.core.metrics.retransmissions += 1
         elif isinstance(result, Published | CommitRefused):
             self.core.metrics.publishes_refused[result.reason] += 1
-
-    @property
-    def unsettled(self) -> int:
-        """Publishes that are not answered yet."""
-        return self.submitted - self.settled
 
     def _puback(self, n: int, result: Settlement) -> Puback:
         if isinstance(result, CommitRefused):

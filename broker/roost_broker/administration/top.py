@@ -236,7 +236,7 @@ def _totals(core: "Core", seen: Survey) -> Totals:
 def _seen(session: "Session") -> Seen:
     sent, freed = session.sent_entries, session.freed_entries
     backlog = max(0, session.inbox.head - session.position)
-    return Seen(session, session.settled, sent, freed, session.acknowledged, backlog, sent - freed)
+    return Seen(session, session.published, sent, freed, session.acknowledged, backlog, sent - freed)
 
 
 async def _movements(before: Look, now: Look) -> tuple[list[Moved], list[Sum]]:
@@ -270,7 +270,7 @@ def _moved(before: Seen | None, seen: Seen) -> Moved:
     )
 
 
-async def _most(rows: list[Row], limit: int, key: Callable[[Row], int]) -> list[Row]:
+async def _most(rows: list[Row], limit: int, key: Callable[[Row], Any]) -> list[Row]:
     """The `limit` rows with the most, most first. A checkpoint for each slice of them."""
     most: list[Row] = []
     for some in slices(rows):
@@ -279,9 +279,9 @@ async def _most(rows: list[Row], limit: int, key: Callable[[Row], int]) -> list[
     return most
 
 
-def _behind(moved: Moved) -> int:
-    """By what the slowest devices are chosen: entries not sent or not acknowledged."""
-    return moved.seen.backlog + moved.seen.unacknowledged if moved.slow else 0
+def _behind(moved: Moved) -> tuple[bool, int, int]:
+    """By what the slowest devices are chosen: entries not sent, then those not acknowledged."""
+    return moved.slow, moved.backlog, moved.seen.unacknowledged
 
 
 def _user_row(each: Sum, span_s: float) -> TopUser:
