@@ -38,6 +38,7 @@ IN_OTHER_TESTS = {("demo",), ("verify-history",)}
 
 ARGUMENTS = {
     ("status",): [],
+    ("top",): ["--once", "--interval", "1"],
     ("users", "add"): ["json-user"],
     ("users", "list"): [],
     ("sessions", "list"): [],

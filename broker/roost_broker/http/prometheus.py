@@ -63,7 +63,7 @@ class Exposition:
         )
         yield counters(
             "roost_connections_closed",
-            "Connections closed that had a place, by why.",
+            "Connections closed that had a place, by reason.",
             "reason",
             {**dict.fromkeys(ENDINGS, 0), **metrics.closed},
         )
@@ -90,9 +90,7 @@ class Exposition:
             "Entries acknowledged by sessions, counted in the pieces they went out in.",
             seen.freed_entries,
         )
-        yield counter(
-            "roost_gaps", "GAPs told: numbers that retention was faster than a device with.", core.delivery.gaps
-        )
+        yield counter("roost_gaps", "GAPs told: retention was faster than a device.", core.delivery.gaps)
         yield gauge(
             "roost_backlog_entries", "Entries that live sessions were not sent yet, in all.", seen.backlog.total
         )
