@@ -129,8 +129,8 @@ def widths(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int
     ]
     texts = [at for at, column in enumerate(columns) if not column.right]
     while sum(cells) + GAP_CELLS * (len(cells) - 1) > width:
-        widest = max(texts, key=lambda at: cells[at])
-        if cells[widest] <= TEXT_CELLS_MIN:
+        widest = max(texts, key=lambda at: cells[at], default=None)
+        if widest is None or cells[widest] <= TEXT_CELLS_MIN:
             break
         cells[widest] -= 1
     return cells
