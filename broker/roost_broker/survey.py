@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-SLICE_SESSIONS = 256
-"""Sessions looked at without letting anybody else go on: about 0.4 ms."""
+SLICE_SESSIONS = 128
+"""Sessions looked at without letting anybody else go on: about 0.3 ms, and twice that when each is noted for `top`."""
 
 
 class Survey:

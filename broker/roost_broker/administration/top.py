@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 
-class Seen(NamedTuple):
+# gc=False: without cycles, and ten thousand of them at each look, which the collector need not go through.
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """One session at one look: what it has done since it began, and where it is."""
 
     session: "Session"
@@ -51,7 +54,7 @@ class Seen(NamedTuple):
     unacknowledged: int
 
 
-class Moved(NamedTuple):
+class Moved(msgspec.Struct, frozen=True, gc=False):
     """What a session did between two looks, and where it is."""
 
     seen: Seen
