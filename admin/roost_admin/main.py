@@ -18,6 +18,7 @@ from roost_admin.options import Place, place_options
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
+from roost_admin.top import top
 from roost_admin.users import users
 from roost_admin.verify_history import verify_history
 
@@ -121,7 +122,7 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
     context.obj = Place(data, socket)
 
 
-for _command in (serve, status, users, sessions, groups, events, explain, chat, demo, bench, verify_history):
+for _command in (serve, status, top, users, sessions, groups, events, explain, chat, demo, bench, verify_history):
     root.add_command(_command)
 
 

@@ -17,6 +17,7 @@ import trio
 from msgspec import Struct
 from outcome import Error, Outcome, Value
 
+from roost_broker.metrics import Arrival, Arrivals, BatchMetrics
 from roost_broker.offload import Offload, OwnThread
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import Operation, OperationResult, Published, PublishMessage
@@ -44,6 +45,13 @@ class _Queued(Struct, frozen=True, gc=False):
     entries: int
 
 
+class _Batch(Struct, frozen=True):
+    queued: list[_Queued]
+    arrivals: list[Arrival]
+    begun: float
+    """Trio's time, in seconds."""
+
+
 def _settle_nothing(operation: Operation, result: Settlement) -> None:
     """For operations that nobody asked about: cursors that ride along with a batch."""
 
@@ -52,7 +60,7 @@ class Batcher:
     """Queue in front of the store's only writer.
 
     `riders` gives operations to go along with whatever is committed next, before the rest of it, and `rider_settled`
-    is told what came of each; `after_batch` is called when a batch is settled.
+    is told what came of each; `after_batch` is called when a batch is settled. What it measures goes into `metrics`.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class Batcher:
         riders: Callable[[], Sequence[Operation]] = tuple,
         rider_settled: Settle = _settle_nothing,
         after_batch: Callable[[], None] = lambda: None,
+        metrics: BatchMetrics | None = None,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -75,6 +84,8 @@ class Batcher:
         self._riders = riders
         self._rider_settled = rider_settled
         self._after_batch = after_batch
+        self._metrics = metrics or BatchMetrics()
+        self._arrivals = Arrivals()
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._under_way = 0
@@ -93,6 +104,16 @@ class Batcher:
     def full(self) -> bool:
         """Whether the queue is at its bound: nobody should read more that ends up in it."""
         return len(self._queue) >= self._operations_max or self._queued_bytes >= self._bytes_max
+
+    @property
+    def queued_operations(self) -> int:
+        """Operations that wait for a batch."""
+        return len(self._queue)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of their bodies."""
+        return self._queued_bytes
 
     async def wait_room(self) -> None:
         """Wait until the queue is not full. Safe to cancel."""
@@ -117,6 +138,8 @@ class Batcher:
         self._queue.append(_Queued(operation, settle, body_bytes, entries))
         self._queued_bytes += body_bytes
         if not kicks:
+            self._arrivals.note(len(self._queue) - 1, trio.current_time())
+            self._arrivals.note_other()
             self._work.set()
 
     async def run(self, operation: Operation, settle: Settle = _settle_nothing) -> OperationResult:
@@ -138,10 +161,18 @@ class Batcher:
             raise CommitRefused(str(outcome[0]), outcome[0].reason) from outcome[0]
         return outcome[0]
 
-    def kick(self) -> None:
-        """Commit what is queued now, if no commit is under way: whoever has submitted all it had need not wait."""
-        if self._queue and not self._committing and self._nursery is not None:
+    def kick(self) -> int:
+        """Commit what is queued now, if no commit is under way: whoever has submitted all it had need not wait.
+
+        How many publishes were submitted since the last call: all of whoever calls, unless he has waited in between.
+        """
+        queued = len(self._queue)
+        came = queued - self._arrivals.known
+        if came:
+            self._arrivals.note(queued, trio.current_time())
+        if queued and not self._committing and self._nursery is not None:
             self._start()
+        return came
 
     async def serve(self) -> None:
         """Commit until cancelled. Raises OutcomeUnknown when the store cannot say what is durable.
@@ -172,7 +203,7 @@ class Batcher:
     def _start(self) -> None:
         """Begin to commit the next batch."""
         batch = self._take()
-        operations = [queued.operation for queued in batch]
+        operations = [queued.operation for queued in batch.queued]
         self._committing = True
         self._commit_ended = trio.Event()
         self._under_way += 1
@@ -196,7 +227,7 @@ class Batcher:
             raise
         done(outcome)
 
-    def _committed(self, batch: list[_Queued], outcome: Outcome[list[OperationResult]]) -> None:
+    def _committed(self, batch: _Batch, outcome: Outcome[list[OperationResult]]) -> None:
         """A commit has come to its end: settle it, and begin the next. Never raises."""
         self._committing = False
         self._commit_ended.set()
@@ -205,15 +236,17 @@ class Batcher:
         try:
             results = outcome.unwrap()
         except CommitRefused as refused:
+            self._metrics.refused += 1
             self._go_on(batch, refused)
         except BaseException as error:  # noqa: BLE001 - raised where somebody can do something about it
             self._fail(error)
         else:
+            self._metrics.commit_s.observe(trio.current_time() - batch.begun)
             self._go_on(batch, results)
 
-    def _go_on(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
+    def _go_on(self, batch: _Batch, outcome: list[OperationResult] | CommitRefused) -> None:
         try:
-            if len(batch) > SETTLED_FIRST_MAX:
+            if len(batch.queued) > SETTLED_FIRST_MAX:
                 self.kick()
             self._settle_batch(batch, outcome)
             self.kick()
@@ -224,19 +257,21 @@ class Batcher:
         self._failure = error
         self._failed.set()
 
-    def _settle_batch(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
+    def _settle_batch(self, batch: _Batch, outcome: list[OperationResult] | CommitRefused) -> None:
         if isinstance(outcome, CommitRefused):
-            for queued in batch:
+            for queued in batch.queued:
                 queued.settle(queued.operation, outcome)
+            self._after_batch()
         else:
-            self._settle(batch, outcome)
-        self._after_batch()
+            self._settle(batch.queued, outcome)
+            self._after_batch()
+            self._metrics.settled(batch.arrivals, trio.current_time())
         self.batches += 1
         self._under_way -= 1
         if not (self._under_way or self._queue):
             self._idle.unpark_all()
 
-    def _take(self) -> list[_Queued]:
+    def _take(self) -> _Batch:
         """The next batch: what is queued, within the bounds of one commit, and what rides along."""
         limits = self._limits
         batch: list[_Queued] = []
@@ -251,15 +286,22 @@ class Batcher:
             batch.append(self._queue.popleft())
         if not self.full:
             self._room.unpark_all()
+        arrivals = self._arrivals.take(len(batch))
         riders = [_Queued(rider, self._rider_settled, 0, 1) for rider in self._riders()]
-        return riders + batch
+        return _Batch(riders + batch, arrivals, trio.current_time())
 
     def _settle(self, batch: list[_Queued], outcome: list[OperationResult]) -> None:
+        stored = 0
         for queued, result in zip(batch, outcome, strict=True):
             operation = queued.operation
             queued.settle(operation, result)
-            if type(result) is Published and len(result.entries) > DIRECT_ENTRIES:
-                self._learn_weight(operation, len(result.entries))
+            if type(result) is Published:
+                entries = len(result.entries)
+                stored += entries
+                if entries > DIRECT_ENTRIES:
+                    self._learn_weight(operation, entries)
+        self._metrics.operations.observe(len(batch))
+        self._metrics.entries.observe(stored)
 
     def _learn_weight(self, operation: Operation, entries: int) -> None:
         """Remember how many inboxes a group's message went to: the best guess for its next one."""

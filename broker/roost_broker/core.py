@@ -19,6 +19,7 @@ from roost_broker.config import Config
 from roost_broker.delivery import Delivery
 from roost_broker.journal import Journal
 from roost_broker.link import Link
+from roost_broker.metrics import Metrics
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
 from roost_broker.session import Session
@@ -75,6 +76,7 @@ class Core:
         self.limits = limits
         self.store = store
         self.now_ms = around.now_ms
+        self.metrics = Metrics(trio.current_time())
         self.nursery = nursery
         self.readers = around.offload(limits.readers_max)
         self.token_owners = Gathered(store.token_owner, self.readers, nursery)
@@ -97,11 +99,13 @@ class Core:
             riders=self._take_riders,
             rider_settled=self._rider_settled,
             after_batch=self._after_batch,
+            metrics=self.metrics.batches,
         )
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""
         self.draining = False
         self.published = 0
+        """Messages stored since the start."""
         self.started_ms = around.now_ms()
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -116,7 +120,7 @@ class Core:
                 self.journal.write()
                 await self.batcher.wait_idle()
                 task_status.started()
-                nursery.start_soon(self._every_second)
+                nursery.start_soon(self._twice_a_second)
         finally:
             if isinstance(self._writer, OwnThread):
                 self._writer.close()
@@ -134,6 +138,7 @@ class Core:
             # It may be the older of its connections that comes last here, so the device is free to come once more.
             before.disconnect(Disconnect(text="this device has connected again", reconnect=True))
         elif before is not None:
+            self.metrics.takeovers += 1
             self.damper.record(session.user, session.terminal, trio.current_time())
             origin = Origin(by=session.device_id, at=session.since_ms, address=session.address)
             before.fence(Reason.SESSION_TAKEN_OVER, f"logged in elsewhere: {session.device_id}", origin)
@@ -149,6 +154,7 @@ class Core:
             return
         session.closed = True
         self.journal.closed(session, why)
+        self.metrics.ended(session)
         self.delivery.leave(session)
         for user in tuple(session.watching):
             self.unwatch(session, user)
@@ -269,18 +275,21 @@ class Core:
         moved, self.cursors = self.cursors, {}
         return [MoveCursors(cursors=tuple(moved.items()))]
 
-    async def _every_second(self) -> None:
+    async def _twice_a_second(self) -> None:
+        noting = False
+        due = trio.current_time()
         while True:
-            await trio.sleep(CURSOR_WRITE_S / 2)
+            due = max(due, trio.current_time() - CURSOR_WRITE_S) + CURSOR_WRITE_S / 2
+            await trio.sleep_until(due)
+            self.metrics.loop_lag_s.observe(trio.current_time() - due)
             if self.cursors:
                 self.write_cursors()
-            await self.journal.note_progress()
             self._close_silent()
-            await trio.sleep(CURSOR_WRITE_S / 2)
-            if self.cursors:
-                self.write_cursors()
-            self.journal.write()  # unless it has gone along with something else since it was noted
-            self._close_silent()
+            noting = not noting
+            if noting:
+                await self.journal.note_progress()
+            else:
+                self.journal.write()  # unless it has gone along with something else since it was noted
 
     def _close_silent(self) -> None:
         """Close the sessions that said nothing for 1.5 × keepalive while they were listened to (MQTT 5.0, 3.1.2.10)."""

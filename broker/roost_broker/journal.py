@@ -27,6 +27,7 @@ from roost_broker.store.journal import (
     SessionClosed,
 )
 from roost_broker.store.operations import Operation, Refused, WriteJournal
+from roost_broker.survey import slices
 from roost_protocol.frames import Disconnect, Gap
 from roost_protocol.reasons import Reason
 
@@ -42,9 +43,6 @@ RECORDS_A_COMMIT = 2_048
 
 RECORDS_WAITING_MAX = 65_536
 """Records that wait for a store that has no room; past it the oldest go, and how many is recorded."""
-
-SESSIONS_IN_A_ROW = 256
-"""Sessions looked at without letting anybody else go on: less than 0.1 ms."""
 
 REFUSAL_S = 60.0
 """The refused log-ins of a device are recorded at most so often."""
@@ -132,23 +130,13 @@ class Journal:
 
     async def note_progress(self) -> None:
         """Note every session that has moved since it was noted last. Safe to cancel."""
-        for looked_at, session in enumerate(self._core.directory, 1):
-            progress = (session.position, session.acknowledged)
-            if progress != session.noted and not session.closed:
-                session.noted = progress
-                pushed, acknowledged = progress
-                self._note(
-                    Progress(
-                        at=self._core.now_ms(),
-                        user=session.user,
-                        device=session.device,
-                        epoch=session.epoch,
-                        pushed=pushed,
-                        acknowledged=acknowledged,
-                    )
-                )
-            if not looked_at % SESSIONS_IN_A_ROW:
-                await trio.lowlevel.checkpoint()
+        for some in slices(list(self._core.directory)):
+            for session in some:
+                progress = (session.position, session.acknowledged)
+                if progress != session.noted and not session.closed:
+                    session.noted = progress
+                    self._note(_progress(session, self._core.now_ms()))
+            await trio.lowlevel.checkpoint()
 
     def _note(self, event: Event) -> None:
         if len(self._waiting) >= RECORDS_WAITING_MAX:
@@ -219,3 +207,14 @@ class Journal:
     async def wait_committed(self) -> None:
         """Wait until there may be more to read. Safe to cancel."""
         await self._written.park()
+
+
+def _progress(session: "Session", now_ms: int) -> Progress:
+    return Progress(
+        at=now_ms,
+        user=session.user,
+        device=session.device,
+        epoch=session.epoch,
+        pushed=session.position,
+        acknowledged=session.acknowledged,
+    )

@@ -2,12 +2,14 @@
 
 import trio
 
+from roost_broker.metrics import CONNECTED_AGAIN, PEER_GONE, Traffic
 from roost_broker.outlet import Outlet
 from roost_broker.transport import ConnectionLost, Transport
 from roost_protocol import codec
 from roost_protocol.connection import Connection, Event
 from roost_protocol.frames import Disconnect, Frame
 from roost_protocol.limits import Limits
+from roost_protocol.reasons import Reason
 from roost_protocol.states import Role, State
 
 
@@ -15,15 +17,22 @@ class Link:
     """Frames in and out of one connection.
 
     `say` queues, `flush` puts everything queued on the wire in one piece: one system call for each connection and
-    batch, however many frames. `scope` is cancelled when the connection is over for this side.
+    batch, however many frames. `scope` is cancelled when the connection is over for this side. Bytes are counted in
+    `traffic`.
     """
 
-    __slots__ = ("_ended", "_limits", "connection", "outgoing", "outlet", "scope", "transport", "waiting_since")
+    __slots__ = (
+        "_ended", "_limits", "_traffic", "connection", "ending", "outgoing", "outlet", "scope", "transport",
+        "waiting_since",
+    )  # fmt: skip
 
-    def __init__(self, transport: Transport, nursery: trio.Nursery, limits: Limits) -> None:
+    def __init__(
+        self, transport: Transport, nursery: trio.Nursery, limits: Limits, traffic: Traffic | None = None
+    ) -> None:
         self.transport = transport
         self.connection = Connection(Role.BROKER, limits)
-        self.outlet = Outlet(transport, nursery, limits)
+        self._traffic = traffic or Traffic()
+        self.outlet = Outlet(transport, nursery, limits, self._traffic)
         self.outlet.lost = self.abandon
         self.scope = trio.CancelScope()
         self.waiting_since: float | None = None
@@ -32,6 +41,8 @@ class Link:
         self.outgoing: list[bytes] = []
         """Frames that wait for `flush`; a session appends its PUBACKs and DELIVERs itself."""
         self._ended = False
+        self.ending = PEER_GONE
+        """Why the connection ends, as it is counted: the peer has just gone, unless something else is known."""
 
     @property
     def ended(self) -> bool:
@@ -50,6 +61,7 @@ class Link:
             data = self.transport.recv_nowait(self._limits.read_bytes_max)
             if data is None:
                 continue
+            self._traffic.received += len(data)
             if not data:
                 return self.connection.receive_eof()
             events = self.connection.receive_data(data)
@@ -81,6 +93,8 @@ class Link:
     def disconnect(self, frame: Disconnect) -> None:
         """Say why the connection ends, and end it. Allowed in every state, also after the peer broke the protocol."""
         if not self._ended:
+            reason = Reason.of(frame.reason)
+            self.ending = reason.name.lower() if reason.failed else CONNECTED_AGAIN
             self.outgoing.append(codec.encode(frame))
             self.end()
 
@@ -93,6 +107,8 @@ class Link:
 
     def abandon(self) -> None:
         """The transport is lost: nothing can be said any more."""
+        if self.outlet.stalled and not self._ended:
+            self.ending = Reason.WRITE_TIMEOUT.name.lower()
         self._ended = True
         self.outgoing.clear()
         self.scope.cancel()

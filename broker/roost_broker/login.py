@@ -13,6 +13,7 @@ import trio
 from roost_broker.accounts import PasswordsBusy, Token, token_digest
 from roost_broker.batcher import Settlement
 from roost_broker.link import Link
+from roost_broker.metrics import LOGIN_REFUSED
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
@@ -48,6 +49,7 @@ async def log_in(core: "Core", link: Link) -> Session | None:
         if connect is not None:
             session = await _answer(core, link, connect)
     if scope.cancelled_caught:
+        core.metrics.logins[Reason.LOGIN_TIMEOUT] += 1
         text = f"not logged in within {core.limits.login_timeout_s} s"
         link.disconnect(Disconnect(reason=Reason.LOGIN_TIMEOUT, text=text, reconnect=True))
     return session
@@ -72,6 +74,8 @@ async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
         await attempt.run()
     except LoginRefused as refused:
         _log.info("%s: log-in of %r on %s refused: %s", link.transport.address, connect.user, connect.terminal, refused)
+        core.metrics.logins[Reason.of(refused.connack.reason)] += 1
+        link.ending = LOGIN_REFUSED
         link.say(refused.connack)
         link.end()
     except BaseException:
@@ -171,6 +175,7 @@ class _Attempt:
             core.end(session)
             return
         self.session = session
+        core.metrics.logins[Reason.SUCCESS] += 1
         link.say(self._connack(session, result))
         core.delivery.pump(session)
         _log.info(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import trio
 
+from roost_broker.metrics import Traffic
 from roost_broker.transport import ConnectionLost, Transport
 from roost_protocol.limits import Limits
 
@@ -20,7 +21,10 @@ makes the kernel throw away what the peer has not read yet."""
 
 
 class Outlet:
-    """Bytes out to one transport. `room` is called when a rest is gone; `lost` when the transport is."""
+    """Bytes out to one transport. `room` is called when a rest is gone; `lost` when the transport is.
+
+    What the transport takes is counted in `traffic`.
+    """
 
     __slots__ = (
         "_broken",
@@ -28,6 +32,7 @@ class Outlet:
         "_limits",
         "_nursery",
         "_pending",
+        "_traffic",
         "_transport",
         "lost",
         "pending_bytes",
@@ -35,8 +40,11 @@ class Outlet:
         "stalled",
     )
 
-    def __init__(self, transport: Transport, nursery: trio.Nursery, limits: Limits) -> None:
+    def __init__(
+        self, transport: Transport, nursery: trio.Nursery, limits: Limits, traffic: Traffic | None = None
+    ) -> None:
         self._transport = transport
+        self._traffic = traffic or Traffic()
         self._nursery = nursery
         self._limits = limits
         self._pending: deque[bytes | memoryview] | None = None  # made when there is a rest: most peers never have one
@@ -66,6 +74,7 @@ class Outlet:
         except ConnectionLost:
             self._break_off()
             return
+        self._traffic.sent += taken
         if taken < len(data):
             self._keep(memoryview(data)[taken:])
             self._flushing = trio.Event()
@@ -126,6 +135,7 @@ class Outlet:
             rest = pending[0]
             taken = self._transport.try_send(rest)
             self.pending_bytes -= taken
+            self._traffic.sent += taken
             if taken < len(rest):
                 pending[0] = memoryview(rest)[taken:]
                 return

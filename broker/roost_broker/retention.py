@@ -65,6 +65,8 @@ class RetentionKeeper:
         if self._clock_is_off:
             _log.warning("the wall clock jumped: nothing is trimmed by age until the next walk")
             policy = type(policy)(age_ms=None, count=policy.count, bytes=policy.bytes)
+        began = trio.current_time()
+        metrics = self._core.metrics.retention
         after: int | None = 0
         entries = 0
         while after is not None:
@@ -75,7 +77,9 @@ class RetentionKeeper:
             if not isinstance(result, Trimmed):
                 raise AssertionError(f"not the outcome of a trim: {result!r}")
             entries += result.entries
+            metrics.entries_trimmed += result.entries
             after = result.next_after
+        metrics.walked_from, metrics.walk_s = began, trio.current_time() - began
         return entries
 
     async def forget_devices(self) -> int:
@@ -92,6 +96,7 @@ class RetentionKeeper:
             if not isinstance(result, Forgotten):
                 raise AssertionError(f"not the outcome of forgetting devices: {result!r}")
             forgotten += len(result.devices)
+            self._core.metrics.retention.devices_forgotten += len(result.devices)
             after = result.next_after
         return forgotten
 

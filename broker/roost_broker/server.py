@@ -3,12 +3,14 @@
 import logging
 from collections import Counter
 from itertools import count
+from typing import NamedTuple
 
 import trio
 
 from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
+from roost_broker.metrics import Place
 from roost_broker.session import Session
 from roost_broker.store import ReadFailed
 from roost_broker.transport import ConnectionLost, Listener, Transport
@@ -22,6 +24,13 @@ ACCEPTED_IN_A_ROW = 16
 
 TURNED_AWAY_MAX = 64
 """Connections past the bound that are told so, at once; those past that are closed without a word."""
+
+
+class Full(NamedTuple):
+    """Why there is no place: which limit, and in words."""
+
+    limit: Place
+    text: str
 
 
 class Server:
@@ -55,13 +64,17 @@ class Server:
                 await trio.lowlevel.checkpoint()
 
     async def _serve_connection(self, transport: Transport) -> None:
-        link = Link(transport, self._core.nursery, self._core.limits)
+        metrics = self._core.metrics
+        link = Link(transport, self._core.nursery, self._core.limits, metrics.traffic)
         full = self._is_full(transport.host)
+        metrics.accepted += 1
+        if full is not None:
+            metrics.no_place[full.limit] += 1
         try:
             if full is None:
                 await self._give_place(link)
             elif self._turned_away < TURNED_AWAY_MAX:
-                await self._turn_away(link, full)
+                await self._turn_away(link, full.text)
         except ConnectionLost:
             pass  # the peer is gone; the session, if there was one, has ended
         except ReadFailed as error:
@@ -83,17 +96,20 @@ class Server:
             self._from[host] -= 1
             if not self._from[host]:
                 del self._from[host]
+            self._core.metrics.closed[link.ending] += 1
             self._gone.unpark_all()
 
-    def _is_full(self, host: str) -> str | None:
+    def _is_full(self, host: str) -> Full | None:
         """Which bound a further connection from `host` would break."""
         limits = self._core.limits
         if self.connections >= limits.connections_max:
-            return f"the broker has its {limits.connections_max} connections"
+            return Full("connections_max", f"the broker has its {limits.connections_max} connections")
         if len(self._core.strangers) >= limits.connections_before_login_max:
-            return f"{limits.connections_before_login_max} connections are not logged in yet"
+            text = f"{limits.connections_before_login_max} connections are not logged in yet"
+            return Full("connections_before_login_max", text)
         if self._from[host] >= limits.connections_per_address_max:
-            return f"{host} has its {limits.connections_per_address_max} connections"
+            text = f"{host} has its {limits.connections_per_address_max} connections"
+            return Full("connections_per_address_max", text)
         return None
 
     async def _turn_away(self, link: Link, text: str) -> None:

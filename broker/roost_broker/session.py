@@ -12,7 +12,7 @@ alone is larger than that.
 import logging
 from collections import deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -20,6 +20,7 @@ from roost_broker import requests
 from roost_broker.batcher import Settlement
 from roost_broker.delivery import PIECE_BYTES, PIECE_ENTRIES
 from roost_broker.link import Link
+from roost_broker.metrics import DEVICE_LEFT
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import LoggedIn, Operation, Published, PublishMessage
 from roost_protocol import codec
@@ -52,7 +53,8 @@ class Session:
         "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn",
         "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
         "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "noted", "position",
-        "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name", "watching",
+        "published", "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name",
+        "watching",
     )  # fmt: skip
 
     def __init__(self, core: "Core", link: Link, connect: Connect, user: int, logged_in: LoggedIn) -> None:
@@ -93,6 +95,8 @@ class Session:
         self._outgoing = link.outgoing
         self._write_buffer_bytes_max = limits.write_buffer_bytes_max
         self.unsettled = 0
+        self.published = 0
+        """Publishes that were read, whatever came of them."""
         self.echoes: list[tuple[int, bytes]] = []
         """Numbers of this batch's messages that came over this very connection, and their DELIVERs without body."""
         # Made when they are needed: most sessions have none of these at most times, and a broker has many sessions.
@@ -115,7 +119,7 @@ class Session:
                 if not await self._act_on(events):
                     return
             finally:
-                batcher.kick()  # all publishes of one read go into one batch
+                self.published += batcher.kick()  # all publishes of one read go into one batch
             self.flush()
             if self.link.outlet.full:
                 await self._wait_outlet()
@@ -135,10 +139,11 @@ class Session:
                 self._acknowledge(event.seq)
             elif type(event) is Disconnect:
                 core.end(self, event)
+                self.link.ending = DEVICE_LEFT
                 self.link.end()
                 return False
             else:
-                batcher.kick()
+                self.published += batcher.kick()
                 await self._request(event)
         return True
 
@@ -155,7 +160,7 @@ class Session:
 
         While the broker drains, none may: the device is told so in a moment, and publishes again elsewhere.
         """
-        self.core.batcher.kick()
+        self.published += self.core.batcher.kick()
         while self.core.draining or self.unsettled >= self._publish_max:
             self.flush()
             self._turn = trio.Event()
@@ -212,6 +217,15 @@ class Session:
         if type(result) is Published and result.entries:
             self.core.published += 1
             self.core.delivery.stored(self, operation, result)
+        else:
+            self._count_not_stored(result)
+
+    def _count_not_stored(self, result: Settlement) -> None:
+        """Count a publish that added nothing to the store."""
+        if isinstance(result, Published) and result.reason is Reason.SUCCESS:
+            self.core.metrics.retransmissions += 1
+        elif isinstance(result, Published | CommitRefused):
+            self.core.metrics.publishes_refused[result.reason] += 1
 
     def _puback(self, n: int, result: Settlement) -> Puback:
         if isinstance(result, CommitRefused):
@@ -228,6 +242,16 @@ class Session:
     # --- delivery: the window ---
 
     @property
+    def sent_entries(self) -> int:
+        """How many entries this session was sent."""
+        return self._sent_entries
+
+    @property
+    def freed_entries(self) -> int:
+        """How many of them it has acknowledged, counted in the pieces they went out in."""
+        return self._freed_entries
+
+    @property
     def room_entries(self) -> int:
         """How many entries the window has room for."""
         return self.receive_max - (self._sent_entries - self._freed_entries)
@@ -235,6 +259,13 @@ class Session:
     def may_deliver(self) -> bool:
         """Whether there may be room for a further entry: the session is live, neither window nor outlet are full."""
         return not self.closed and not self._window_full and not self._outlet.full and self.room_entries > 0
+
+    @property
+    def rests_for(self) -> Literal["window", "outlet"] | None:
+        """What has no room for a further entry; None if there is room."""
+        if self._outlet.full:
+            return "outlet"
+        return "window" if self._window_full or self.room_entries <= 0 else None
 
     def offer(self, seq: int, frames: bytes, entries: int = 1) -> bool:
         """Queue the frames of the next `entries` entries, up to `seq`, if there is room for all; whether there was.

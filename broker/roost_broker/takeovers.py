@@ -4,11 +4,31 @@ Each takeover is legitimate; only their rate is not. Past `takeovers_max` in `ta
 take over again is told to wait until the window has room.
 """
 
-from collections import deque
+from collections import Counter, deque
+from heapq import nlargest
+from itertools import islice
 from math import ceil
+from typing import NamedTuple
 
 KEYS_MAX = 10_000
 """(user, terminal type) pairs remembered at once; only those that were taken over within a window count."""
+
+
+LOOKED_AT_MAX = 1_000
+"""Pairs looked at when somebody asks who flaps: about half a millisecond."""
+
+
+class Flapping(NamedTuple):
+    """A user's terminal type that devices take from each other."""
+
+    user: int
+    terminal: str
+    takeovers: int
+    """Within the window; no more than are counted before log-ins wait."""
+    damped: int
+    """Log-ins told to wait since this began."""
+    wait_s: int | None
+    """How long the next one has to wait."""
 
 
 class TakeoverDamper:
@@ -18,6 +38,8 @@ class TakeoverDamper:
         self._takeovers_max = takeovers_max
         self._window_s = window_s
         self._recent: dict[tuple[int, str], deque[float]] = {}
+        self._damped: Counter[tuple[int, str]] = Counter()
+        """Log-ins told to wait, of the pairs that are remembered, since their latest row of takeovers began."""
         self.damped = 0
 
     def record(self, user: int, terminal: str, now: float) -> None:
@@ -25,6 +47,9 @@ class TakeoverDamper:
         key = (user, terminal)
         if key not in self._recent and len(self._recent) >= KEYS_MAX:
             self._drop_old(now)
+        before = self._recent.get(key)
+        if before is None or before[-1] + self._window_s <= now:
+            self._damped.pop(key, None)
         # The order of the dictionary is that of the latest takeover, so that the oldest is always the first.
         times = self._recent.pop(key, None) or deque(maxlen=self._takeovers_max)
         times.append(now)
@@ -39,9 +64,27 @@ class TakeoverDamper:
         if wait <= 0:
             return None
         self.damped += 1
+        self._damped[user, terminal] += 1
         return ceil(wait)
+
+    def flapping(self, now: float, limit: int) -> "list[Flapping]":
+        """Who was taken over more than once in the window, or made to wait: the most takeovers first, `limit` at most.
+
+        Looks at the pairs that were taken over last, `LOOKED_AT_MAX` at most. Changes nothing.
+        """
+        found = []
+        for key in islice(reversed(self._recent), LOOKED_AT_MAX):
+            times = self._recent[key]
+            takeovers = sum(at + self._window_s > now for at in times)
+            if not takeovers:  # nor has any that comes after it: they are in the order of their latest
+                break
+            if takeovers > 1 or self._damped[key]:
+                wait_s = times[0] + self._window_s - now if takeovers == self._takeovers_max else 0
+                found.append(Flapping(*key, takeovers, self._damped[key], ceil(wait_s) or None))
+        return nlargest(limit, found, key=lambda each: (each.takeovers, each.damped))
 
     def _drop_old(self, now: float) -> None:
         old = [key for key, times in self._recent.items() if times[-1] + self._window_s <= now]
         for key in old or [next(iter(self._recent))]:
             del self._recent[key]
+            self._damped.pop(key, None)

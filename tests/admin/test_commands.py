@@ -40,6 +40,7 @@ IN_OTHER_TESTS = {("demo",), ("verify-history",), ("explain",), ("events",), ("s
 
 ARGUMENTS = {
     ("status",): [],
+    ("top",): ["--once", "--interval", "1"],
     ("users", "add"): ["json-user"],
     ("users", "list"): [],
     ("sessions", "list"): [],

@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from broker.house import in_virtual_time
 from roost_broker import batcher as batcher_module
 from roost_broker.batcher import Batcher, Settlement
+from roost_broker.metrics import BatchMetrics
 from roost_broker.offload import InlineOffload, OwnThread
 from roost_broker.store import CommitRefused, OutcomeUnknown, Store
 from roost_broker.store.operations import (
@@ -460,3 +461,42 @@ def _check_results(b: Bench) -> None:
     done = [each.n for each in b.settled if isinstance(each.result, Published)]
     assert done == [n for batch in b.store.numbers for n in batch], "what was committed succeeded, and nothing else"
     assert all(each.result.n == each.n for each in b.settled if isinstance(each.result, Published)), "each its own"
+
+
+async def test_a_kick_says_how_many_publishes_came_since_the_last() -> None:
+    store, writer = Gated(), OwnThread("writer")
+    batcher = Batcher(cast("Store", store), writer, LIMITS, lambda: 0)
+    assert batcher.kick() == 0
+    for n in (1, 2):
+        batcher.submit(message(n), kicks=True)
+    assert (batcher.kick(), batcher.kick()) == (2, 0)
+    batcher.submit(MoveCursors(cursors=((1, 1),)))
+    batcher.submit(message(3), kicks=True)
+    assert batcher.kick() == 1, "what is no publish counts for nobody"
+    assert batcher.queued_operations == 4
+    assert batcher.queued_bytes == 0
+    writer.close()
+
+
+@in_virtual_time
+async def test_what_a_batcher_measures() -> None:
+    """Commits of a second: the first message is read at 0 and settled at 1; two more come at 0.5, and are at 2."""
+    store, metrics = ListingStore(), BatchMetrics()
+    batcher = Batcher(cast("Store", store), InlineOffload(lambda: COMMIT_S / 2), LIMITS, lambda: 0, metrics=metrics)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.serve)
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.submit(message(1), kicks=True)
+        batcher.kick()
+        await trio.sleep(COMMIT_S / 2)
+        batcher.submit(message(2), kicks=True)
+        batcher.submit(message(3, "group/g"), kicks=True)
+        batcher.kick()
+        batcher.submit(MoveCursors(cursors=((1, 1),)))
+        await batcher.wait_idle()
+        nursery.cancel_scope.cancel()
+    assert [len(batch) for batch in store.batches] == [1, 3]
+    assert (metrics.commit_s.count, metrics.commit_s.total) == (2, 2 * COMMIT_S)
+    assert (metrics.deliver_s.count, metrics.deliver_s.total) == (3, COMMIT_S + 2 * 1.5 * COMMIT_S)
+    assert (metrics.operations.count, metrics.operations.total) == (2, 4)
+    assert (metrics.entries.count, metrics.entries.total) == (2, 2 + 2 + GROUP_ENTRIES)

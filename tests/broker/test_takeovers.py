@@ -44,6 +44,46 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(vars(damper)["_recent"]) == 1
 
 
+def test_who_flaps_most_comes_first() -> None:
+    damper = TakeoverDamper(takeovers_max=3, window_s=60)
+    damper.record(1, "pc", 0.0)
+    for now in (1.0, 2.0):
+        damper.record(2, "pc", now)
+    for now in (3.0, 4.0, 5.0):
+        damper.record(3, "pad", now)
+    for _ in range(2):
+        damper.wait_s(3, "pad", 10.0)
+    assert damper.flapping(10.0, 5) == [(3, "pad", 3, 2, 53), (2, "pc", 2, 0, None)]
+    assert damper.flapping(10.0, 1) == [(3, "pad", 3, 2, 53)]
+    assert damper.flapping(61.5, 5) == [(3, "pad", 3, 2, 2)]
+    assert damper.flapping(64.5, 5) == [(3, "pad", 1, 2, None)], "one takeover is left, but log-ins were made to wait"
+    assert damper.flapping(65.0, 5) == []
+    assert damper.damped == 2
+
+
+def test_the_log_ins_told_to_wait_are_those_of_the_latest_row_of_takeovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    damper = TakeoverDamper(takeovers_max=2, window_s=60)
+    for now in (0.0, 1.0):
+        damper.record(1, "pc", now)
+    damper.wait_s(1, "pc", 2.0)
+    damper.record(1, "pc", 61.5)  # the one before is out of the window
+    damper.record(1, "pc", 62.0)
+    assert damper.flapping(63.0, 5) == [(1, "pc", 2, 0, 59)]
+    damper.wait_s(1, "pc", 63.0)
+    monkeypatch.setattr(takeovers, "KEYS_MAX", 1)
+    damper.record(2, "pc", 64.0)
+    assert not vars(damper)["_damped"], "nothing is kept of a pair that is forgotten"
+
+
+def test_only_so_many_pairs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeovers, "LOOKED_AT_MAX", 2)
+    damper = TakeoverDamper(takeovers_max=5, window_s=60)
+    for user in range(4):
+        for _ in range(2):
+            damper.record(user, "pc", float(user))
+    assert [pair.user for pair in damper.flapping(5.0, 10)] == [3, 2], "the latest"
+
+
 # Eighths of a second, which floating point adds without rounding.
 PAUSES = st.integers(0, 160).map(lambda eighths: eighths / 8)
 MOMENTS = st.lists(st.tuples(st.sampled_from([1, 2]), PAUSES, st.booleans()), max_size=60)

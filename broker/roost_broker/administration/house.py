@@ -8,6 +8,7 @@ from roost_broker.administration.explain import Explain
 from roost_broker.administration.groups import Groups
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
+from roost_broker.administration.top import TopActs
 from roost_broker.administration.users import Users
 from roost_protocol.admin.route import Route
 
@@ -20,12 +21,15 @@ class Administration:
     """Acts on one node. `listeners` are the addresses it listens on, for the status."""
 
     def __init__(self, core: "Core", server: "Server", listeners: list[str]) -> None:
+        self.core = core
+        self.server = server
         self.status = Status(core, server, listeners)
         self.users = Users(core)
         self.sessions = Sessions(core)
         self.groups = Groups(core)
         self.explain = Explain(core)
         self.events = Events(core)
-        nouns = (self.status, self.users, self.sessions, self.groups, self.explain, self.events)
+        self.top = TopActs(core, server)
+        nouns = (self.status, self.users, self.sessions, self.groups, self.explain, self.events, self.top)
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

@@ -9,12 +9,16 @@ import msgspec
 
 from roost_broker.administration import Administration, NotDone
 from roost_broker.http.callers import Callers
+from roost_broker.http.prometheus import CONTENT_TYPE, Exposition
 from roost_broker.http.server import EventStream, Request, RequestFailed, Response
 from roost_protocol.admin.route import ROLES, Asked, Caller, Route
 from roost_protocol.admin.table import ROUTES
 from roost_protocol.reasons import Reason
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+METRICS = "/metrics"
+"""No route of the API: what is there is text, for Prometheus. Whoever may read may have it."""
 
 _STATUS = {
     Reason.NOT_FOUND: (404, "Not Found"),
@@ -38,6 +42,7 @@ class AdminApi:
     def __init__(self, administration: Administration, callers: Callers) -> None:
         self._acts = administration.acts
         self._callers = callers
+        self._exposition = Exposition(administration.core, administration.server)
 
     async def respond(self, request: Request) -> Response | EventStream:
         """The answer to a request. Raises RequestFailed."""
@@ -46,6 +51,8 @@ class AdminApi:
             split = urlsplit(request.target)
         except ValueError as error:
             raise RequestFailed(400, "Bad Request", f"the target: {error}") from error
+        if split.path == METRICS:
+            return await self._metrics(request.method)
         route, names = match(request.method, split.path)
         _check_role(route, caller)
         args: list[Any] = list(names)
@@ -56,6 +63,11 @@ class AdminApi:
         if route.changes:
             args.append(caller)
         return await self._answer(route, args)
+
+    async def _metrics(self, method: str) -> Response:
+        if method not in ("GET", "HEAD"):
+            raise RequestFailed(405, "Method Not Allowed", f"{METRICS} takes GET, not {method}")
+        return Response(status=200, body=await self._exposition.text(), content_type=CONTENT_TYPE)
 
     async def _answer(self, route: Route[Any], args: list[Any]) -> Response | EventStream:
         try:

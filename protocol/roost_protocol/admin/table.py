@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from roost_protocol.admin import events, explain, groups, sessions, status, users
+from roost_protocol.admin import events, explain, groups, sessions, status, top, users
 from roost_protocol.admin.route import Route
 
 ROUTES: tuple[Route[Any], ...] = (
@@ -12,5 +12,6 @@ ROUTES: tuple[Route[Any], ...] = (
     *groups.ROUTES,
     *explain.ROUTES,
     *events.ROUTES,
+    *top.ROUTES,
 )
 """Every route; no two have the same method and path."""
