@@ -274,6 +274,8 @@ async def test_a_commit_in_a_thread_is_waited_for_when_the_broker_is_cancelled()
             batcher.submit(message(1), lambda *_: settled.append(1))
             await trio.to_thread.run_sync(store.begun.wait, 5)
             nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):  # the batcher has noticed, and waits for the commit alone
+                await trio.testing.wait_all_tasks_blocked()
             store.go_on.set()
     assert (store.numbers, settled) == ([[1]], []), "it is durable, and nobody is told by a broker that has stopped"
     writer.close()
