@@ -39,7 +39,12 @@ _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
-MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({})
+
+def _add_tables(txn: "Transaction", tables: Tables) -> None:
+    """The next version only has tables more, which were made when they were opened."""
+
+
+MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _add_tables})
 """Schema version → what makes the next version of it, within the transaction that opens the store."""
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from roost_broker.store.ids import message_time_ms
-from roost_broker.store.operations import Account, Owner, Retention
+from roost_broker.store.operations import Account, AdminRecord, Owner, Retention
 from roost_protocol.frames import GapReason
 from roost_protocol.names import AddressKind, parse_address
 from roost_protocol.reasons import Reason
@@ -122,6 +122,7 @@ class State(Struct, kw_only=True):
     """(User, terminal type) → session."""
     groups: dict[int, Group] = field(default_factory=dict)
     relations: set[Relation] = field(default_factory=set)
+    admins: dict[str, AdminRecord] = field(default_factory=dict)
 
     def copy(self) -> "State":
         """Another state with the same records: a change to one of them does not show in the other."""

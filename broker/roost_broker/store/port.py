@@ -5,6 +5,7 @@ from typing import Protocol
 
 from roost_broker.store.operations import (
     Account,
+    AdminRecord,
     DeviceRecord,
     GroupRecord,
     InboxPage,
@@ -100,6 +101,14 @@ class Store(Protocol):
 
     def list_groups(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
         """Groups with a name after `after`, in order of UTF-8 bytes, at most `limit`."""
+        ...
+
+    def list_admins(self, after: str, limit: int) -> tuple[AdminRecord, ...]:
+        """Admins with a name after `after`, in order of UTF-8 bytes, at most `limit`."""
+        ...
+
+    def admin_by_digest(self, digest: bytes) -> AdminRecord | None:
+        """The admin whose token has this digest. How long it takes says nothing of whose it nearly is."""
         ...
 
     def statistics(self) -> StoreStatistics:

@@ -11,10 +11,12 @@ import lmdb
 import lmdb.verify
 import pytest
 
+from broker.store.tables import read_tables
 from broker.store.world import SMALL_LIMITS, World, seeded
 from roost_broker.store import StoreUnusable
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE
+from roost_broker.store.lmdb_tables import META_SCHEMA, SCHEMA_VERSION, Tables
 
 FILES = (DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE)
 
@@ -192,12 +194,35 @@ def with_schema(path: Path, value: bytes | None) -> None:
 
 def test_a_newer_version(tmp_path: Path) -> None:
     filled(tmp_path)
-    with_schema(tmp_path, (2).to_bytes(8, "big"))
+    with_schema(tmp_path, (SCHEMA_VERSION + 1).to_bytes(8, "big"))
     error = refused(tmp_path)
-    assert "is of version 2, this roost knows versions up to 1" in str(error)
+    assert f"is of version {SCHEMA_VERSION + 1}, this roost knows versions up to {SCHEMA_VERSION}" in str(error)
     assert error.exit_status == 78
-    with_schema(tmp_path, (1).to_bytes(8, "big"))
+    with_schema(tmp_path, SCHEMA_VERSION.to_bytes(8, "big"))
     open_store(tmp_path).close()
+
+
+TABLES_OF_VERSION_1 = {
+    "meta", "names", "users", "floors", "inbox", "scroll", "messages", "released", "outcomes", "devices", "device_ids",
+    "cursors", "tokens", "sessions", "groups", "group_names", "members", "memberships", "relations",
+}  # fmt: skip
+
+
+def test_an_older_version_is_migrated_and_keeps_everything(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with lmdb.open(os.fspath(tmp_path), max_dbs=64) as env:
+        for name in set(Tables._fields) - TABLES_OF_VERSION_1:
+            table = env.open_db(name.encode(), create=False)
+            with env.begin(write=True) as txn:
+                txn.drop(table)
+    with_schema(tmp_path, (1).to_bytes(8, "big"))
+    for _ in range(2):
+        store = open_store(tmp_path)
+        assert store.read_inbox(2, 0, 1, 1).head == 200
+        assert store.list_admins("", 9) == ()
+        store.close()
+    assert read_tables(tmp_path)["meta"][META_SCHEMA] == SCHEMA_VERSION.to_bytes(8, "big")
+    assert problems(tmp_path) == []
 
 
 @pytest.mark.parametrize(("value", "status"), [(None, 78), (b"", 74), (b"nonsense and more", 74)])
