@@ -88,6 +88,8 @@ class Batcher:
         self._idle = trio.lowlevel.ParkingLot()
         self._weights: dict[str, int] = {}
         self.batches = 0
+        self.refused: CommitRefused | None = None
+        """Why the last batch was not committed; None if it was."""
 
     @property
     def full(self) -> bool:
@@ -225,6 +227,7 @@ class Batcher:
         self._failed.set()
 
     def _settle_batch(self, batch: list[_Queued], outcome: list[OperationResult] | CommitRefused) -> None:
+        self.refused = outcome if isinstance(outcome, CommitRefused) else None
         if isinstance(outcome, CommitRefused):
             for queued in batch:
                 queued.settle(queued.operation, outcome)

@@ -12,8 +12,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from broker.house import CHEAP_PASSWORDS, PASSWORD, FaultyStore, in_virtual_time, open_house
-from roost_broker.app import Broker, ListenerUnusable, open_listener, real_surroundings
-from roost_broker.config import Config, ConfigurationError
+from roost_broker.app import Broker, open_listener, real_surroundings
+from roost_broker.config import Config, ConfigurationError, ListenerUnusable
 from roost_broker.http.unix import AdminSocketUnusable
 from roost_broker.store import StoreUnusable
 from roost_broker.store.memory import MemoryStore

@@ -68,7 +68,7 @@ class Peer:
     async def rest(self) -> bytes:
         """Everything until the server closes."""
         rest, self._rest = self._rest, b""
-        async for data in self.stream:  # type: ignore[attr-defined]
+        async for data in self.stream:
             rest += data
         return rest
 

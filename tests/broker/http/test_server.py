@@ -311,7 +311,7 @@ async def test_a_peer_that_goes_ends_its_events() -> None:
     async def forever(asked: Request) -> EventStream:
         async def events() -> AsyncIterator[bytes]:
             try:
-                await trio.sleep_forever()
+                await trio.Event().wait()
                 yield b""
             finally:
                 ended.set()
