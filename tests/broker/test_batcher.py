@@ -235,6 +235,17 @@ async def test_a_refused_commit_is_told_to_everyone_in_it_and_to_nobody_else() -
 
 
 @in_virtual_time
+async def test_it_is_known_whether_the_last_commit_was_refused() -> None:
+    async with bench() as b:
+        refused = CommitRefused("the map is full", Reason.QUOTA_EXCEEDED)
+        for faults, expected in (([None], None), ([refused], refused), ([None], None)):
+            b.store.faults = list(faults)
+            b.submit(1)
+            await b.batcher.wait_idle()
+            assert b.batcher.refused is expected
+
+
+@in_virtual_time
 async def test_an_unknown_outcome_settles_nothing_and_is_raised() -> None:
     made = Bench()
     made.store.faults = [None, OutcomeUnknown("fsync failed")]
@@ -273,6 +284,8 @@ async def test_a_commit_in_a_thread_is_waited_for_when_the_broker_is_cancelled()
             batcher.submit(message(1), lambda *_: settled.append(1))
             await trio.to_thread.run_sync(store.begun.wait, 5)
             nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked()  # or the commit may end before the broker has stopped
             store.go_on.set()
     assert (store.numbers, settled) == ([[1]], []), "it is durable, and nobody is told by a broker that has stopped"
     writer.close()

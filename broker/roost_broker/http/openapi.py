@@ -25,6 +25,7 @@ _ALWAYS = {
     503: "not now: busy, or the audit log cannot be written",
 }
 _WITH_BODY = {413: "the body is too large", 415: "the body is not JSON"}
+_WITH_HEADER = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 405: "Allow"}
 _WITH_CHANGE = {409: "at odds with what is there", 422: "it cannot be done", 507: "no room"}
 
 
@@ -54,6 +55,7 @@ def document() -> Json:
         "security": [{"bearer": []}],
         "components": {
             "schemas": components,
+            "responses": _problems(schemas[Problem]),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -116,23 +118,27 @@ def _not_null(schema: Json) -> Json:
 def _responses(route: Route[Any], schemas: dict[Any, Json]) -> Json:
     content_type = "text/event-stream" if route.streams else "application/json"
     told = "The data of each event" if route.streams else "Done"
-    problems = dict(_ALWAYS)
+    statuses = [*_ALWAYS]
     if route.takes is not None:
-        problems |= _WITH_BODY
+        statuses += _WITH_BODY
     if route.changes or route.query is not None or "{" in route.path:
-        problems |= _WITH_CHANGE
+        statuses += _WITH_CHANGE
     return {
         "200": {"description": told, "content": {content_type: {"schema": schemas[route.gives]}}},
-        **{str(status): _problem(text, schemas, status) for status, text in sorted(problems.items())},
+        **{str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)},
     }
 
 
-def _problem(text: str, schemas: dict[Any, Json], status: int) -> Json:
-    problem: Json = {"description": text, "content": {"application/problem+json": {"schema": schemas[Problem]}}}
-    named = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 405: "Allow"}.get(status)
-    if named is not None:
-        problem["headers"] = {named: {"schema": {"type": "string"}}}
-    return problem
+def _problems(schema: Json) -> dict[str, Json]:
+    """Every way of not being done, by status."""
+    return {
+        str(status): {
+            "description": text,
+            "content": {"application/problem+json": {"schema": schema}},
+            **({"headers": {_WITH_HEADER[status]: {"schema": {"type": "string"}}}} if status in _WITH_HEADER else {}),
+        }
+        for status, text in (_ALWAYS | _WITH_BODY | _WITH_CHANGE).items()
+    }
 
 
 def _health(summary: str, schema: Json, *, ready: bool) -> Json:

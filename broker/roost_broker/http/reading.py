@@ -6,7 +6,7 @@ values, of which each reader may take another: both are refused (RFC 8259, 4; RF
 
 import json
 import re
-from types import NoneType
+from collections.abc import Iterator
 from typing import Any, TypeVar, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -19,7 +19,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """RFC 8259, section 6."""
-_TRUTH = ("true", "false")
+_TRUTH = re.compile("true|false")
 
 
 def read_target(request: Request) -> SplitResult:
@@ -48,8 +48,9 @@ def read_query(wanted: type[S], query: str) -> S:
     given: dict[str, Any] = {}
     for key, value in pairs:
         wanted_type = types.get(key)
-        if wanted_type is not None and not _is_text(wanted_type) and not _is_plain(value):
-            raise RequestFailed(400, "Bad Request", f"the query: {key[:100]} is a number, true or false")
+        allowed = None if wanted_type is None else _form(wanted_type)
+        if allowed is not None and not allowed.fullmatch(value):
+            raise RequestFailed(400, "Bad Request", f"the query: {key[:100]} is not {value[:100]!r}")
         if getattr(wanted_type, "__origin__", None) is tuple:
             given.setdefault(key, []).append(value)
         elif key in given:
@@ -62,15 +63,21 @@ def read_query(wanted: type[S], query: str) -> S:
         raise RequestFailed(400, "Bad Request", f"the query: {error}") from error
 
 
-def _is_plain(value: str) -> bool:
-    return value in _TRUTH or _NUMBER.fullmatch(value) is not None
+def _form(wanted: Any) -> re.Pattern[str] | None:
+    """What a value of this type looks like in a query; None if it is, or may be, text."""
+    plain = set(_plain_types(wanted))
+    if str in plain:
+        return None
+    return _TRUTH if bool in plain else _NUMBER
 
 
-def _is_text(wanted: Any) -> bool:
-    """Whether a value of this type is, or may be, text."""
-    if isinstance(wanted, type) and not get_args(wanted):
-        return issubclass(wanted, str)
-    return any(isinstance(each, str) or (each is not NoneType and _is_text(each)) for each in get_args(wanted))
+def _plain_types(wanted: Any) -> Iterator[type]:
+    """The types that a value may have in the end: `int` and `None` for `tuple[int | None, ...]`."""
+    parts = get_args(wanted)
+    if not parts:
+        yield wanted if isinstance(wanted, type) else type(wanted)  # a value of a Literal
+    for part in parts:
+        yield from _plain_types(part)
 
 
 def read_body(wanted: type[Asked], request: Request) -> Asked:
