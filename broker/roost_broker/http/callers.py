@@ -44,7 +44,7 @@ class UnixCallers:
         if peer.uid not in (0, os.getuid()) and not await self._is_member(peer):
             _log.warning("user id %s asked the admin socket for %s, and may not", peer.uid, request.method)
             raise RequestFailed(403, "Forbidden", f"user id {peer.uid} may not administer this broker")
-        return Caller(name=await trio.to_thread.run_sync(_user_name, peer.uid), role="admin", address="unix")
+        return Caller(name=await trio.to_thread.run_sync(_user_name, peer.uid), role="admin", address="admin socket")
 
     async def _is_member(self, peer: Credentials) -> bool:
         # In a thread: who is in a group may be known to a server far away.

@@ -2,25 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import pytest
 
 from broker.house import House, in_house
-from broker.http.speaking import Peer, serving
-from roost_broker.audit import AuditLog
-from roost_broker.http.admin import AdminApi
-from roost_broker.http.callers import Callers
-from roost_broker.http.server import Request
-from roost_broker.offload import InlineOffload
-from roost_broker.readiness import ReadinessCheck
+from broker.http.admin_door import admin_door
+from broker.http.speaking import Peer
 from roost_broker.store import CommitRefused
 from roost_protocol.admin.admins import ADMINS_ADD, ADMINS_LIST, ADMINS_REVOKE
 from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_LIST
-from roost_protocol.admin.route import PROGRAM, Caller, Problem, Route
+from roost_protocol.admin.route import Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
 from roost_protocol.admin.status import STATUS
 from roost_protocol.admin.table import ROUTES
@@ -31,24 +24,8 @@ from roost_protocol.reasons import Reason
 @asynccontextmanager
 async def api(house: House) -> AsyncIterator[Peer]:
     """A connection to the admin API of the house, for somebody who may everything."""
-    async with audited_api(house) as (peer, _):
-        yield peer
-
-
-async def by_program(_: Request) -> Caller:
-    return PROGRAM
-
-
-@asynccontextmanager
-async def audited_api(house: House, callers: Callers = by_program) -> AsyncIterator[tuple[Peer, Path]]:
-    """The same for whom `callers` say, with the path of the audit log."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "audit.log"
-        audit = AuditLog(path, InlineOffload(), house.core.now_ms)
-        respond = AdminApi(house.broker.admin, callers, audit, ReadinessCheck(house.core, audit)).respond
-        async with serving(respond, house.core.limits) as door:
-            yield door.dial(), path
-        audit.close()
+    async with admin_door(house) as door:
+        yield door.dial()
 
 
 def body(**values: Any) -> bytes:

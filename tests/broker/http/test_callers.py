@@ -31,7 +31,7 @@ def with_header(authorization: str | None) -> Request:
 async def test_root_and_the_brokers_own_user_may_everything() -> None:
     for uid in {0, os.getuid()}:
         caller = await UnixCallers()(from_peer(uid))
-        assert caller == Caller(name=pwd.getpwuid(uid).pw_name, role="admin", address="unix")
+        assert caller == Caller(name=pwd.getpwuid(uid).pw_name, role="admin", address="admin socket")
 
 
 @pytest.mark.parametrize("group", [None, 0, 54_322])
@@ -44,7 +44,7 @@ async def test_nobody_else_may(group: int | None, caplog: pytest.LogCaptureFixtu
 
 async def test_members_of_the_group_may() -> None:
     caller = await UnixCallers(STRANGER)(from_peer(STRANGER, gid=STRANGER))
-    assert caller == Caller(name="uid 54321", role="admin", address="unix")
+    assert caller == Caller(name="uid 54321", role="admin", address="admin socket")
 
 
 def member_of_another_group() -> tuple[pwd.struct_passwd, int] | None:
