@@ -1,9 +1,7 @@
-"""The admin API of a running broker, over its Unix socket: one request on one connection, blocking."""
+"""The admin API of a running broker, wherever it is: one request on one connection, blocking."""
 
-import errno
 import http.client
 import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +10,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from roost_admin.failures import (
-    EX_CONFIG,
-    EX_DATAERR,
-    EX_NOPERM,
-    EX_NOUSER,
-    EX_SOFTWARE,
-    EX_TEMPFAIL,
-    EX_UNAVAILABLE,
-    Failure,
-)
+from roost_admin.endpoints import Endpoint, UnixEndpoint
+from roost_admin.failures import EX_DATAERR, EX_NOPERM, EX_NOUSER, EX_SOFTWARE, EX_TEMPFAIL, Failure
 from roost_protocol.admin.route import FIRST_PAGE, Page, Paging, Problem, Route
 
 TIMEOUT_S = 40.0
@@ -36,10 +26,10 @@ Row = TypeVar("Row")
 
 
 class AdminApi:
-    """What can be asked of the broker behind the socket at `path`. Every method raises Failure."""
+    """What can be asked of a broker, behind the socket at a path or another endpoint. Every method raises Failure."""
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        self.path = path
+    def __init__(self, where: Path | Endpoint, timeout_s: float = TIMEOUT_S) -> None:
+        self.endpoint: Endpoint = UnixEndpoint(where) if isinstance(where, Path) else where
         self._timeout_s = timeout_s
 
     def ask(
@@ -83,7 +73,7 @@ class AdminApi:
             try:
                 line = response.readline()
             except (OSError, http.client.HTTPException) as error:
-                raise _unreachable(self.path, error) from error
+                raise self.endpoint.unreachable(error) from error
             if not line:
                 return
             if line.startswith(b"data: "):
@@ -94,7 +84,7 @@ class AdminApi:
             return msgspec.json.decode(answer, type=wanted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Failure(
-                f"{self.path}: the answer is not that of a broker of this version: {error}", EX_SOFTWARE
+                f"{self.endpoint}: the answer is not that of a broker of this version: {error}", EX_SOFTWARE
             ) from error
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
@@ -109,13 +99,15 @@ class AdminApi:
             connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
-        return _UnixConnection(self.path, self._timeout_s)
+        return self.endpoint.connection(self._timeout_s)
 
     def _begin(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
         """Ask, and read the head of the answer. Raises Failure."""
-        headers = {} if body is None else {"content-type": "application/json"}
+        headers = self.endpoint.headers
+        if body is not None:
+            headers["content-type"] = "application/json"
         try:
             connection.request(method, path, body, headers)
             return connection.getresponse()
@@ -124,8 +116,8 @@ class AdminApi:
 
     def _no_answer(self, error: OSError | http.client.HTTPException) -> Failure:
         if isinstance(error, TimeoutError):
-            return Failure(f"the broker at {self.path} did not answer in {self._timeout_s:g} s", EX_TEMPFAIL)
-        return _unreachable(self.path, error)
+            return Failure(f"the broker at {self.endpoint} did not answer in {self._timeout_s:g} s", EX_TEMPFAIL)
+        return self.endpoint.unreachable(error)
 
 
 def target(route: Route[G], names: tuple[str, ...], query: msgspec.Struct | None) -> str:
@@ -143,44 +135,9 @@ def target(route: Route[G], names: tuple[str, ...], query: msgspec.Struct | None
     return path + ("?" + urlencode(values) if values else "")
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Open the socket. Raises OSError."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 def _refusal(status: int, answer: bytes) -> Failure:
     try:
         problem = msgspec.json.decode(answer, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = Problem(status=status, title=f"HTTP status {status}")
     return Failure(problem.detail or problem.title, _STATUS.get(status, EX_DATAERR))
-
-
-def _unreachable(path: Path, error: OSError | http.client.HTTPException) -> Failure:
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return Failure(
-            f"no broker here: there is no admin socket {path}; start one with `roost serve`, "
-            "or name another with --data DIR or --socket PATH",
-            EX_UNAVAILABLE,
-        )
-    if number == errno.ECONNREFUSED:
-        return Failure(
-            f"no broker: nobody listens on the admin socket {path}; start one with `roost serve`", EX_UNAVAILABLE
-        )
-    if number in (errno.EACCES, errno.EPERM):
-        return Failure(f"no right to the admin socket {path}: only the user that runs the broker may use it", EX_NOPERM)
-    if type(error) is OSError and number is None:
-        # What Python says before it asks the system: the path is too long for a socket.
-        return Failure(f"admin socket {path}: {error}", EX_CONFIG)
-    reason = (error.strerror if isinstance(error, OSError) else None) or error
-    return Failure(f"the broker at {path} did not answer: {reason}", EX_UNAVAILABLE)

@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from roost_admin.admins import admins
 from roost_admin.chat.command import chat
+from roost_admin.contexts import contexts
 from roost_admin.demo.command import demo
 from roost_admin.events import events
 from roost_admin.explain import explain
 from roost_admin.failures import EX_USAGE
 from roost_admin.groups import groups
-from roost_admin.options import Place, place_options
+from roost_admin.options import Place, context_option, place_options
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
@@ -107,9 +109,10 @@ def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> No
     "75 try again, 77 not allowed, 78 bad configuration.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
+@context_option
 @place_options
 @click.pass_context
-def root(context: click.Context, data: Path | None, socket: Path | None) -> None:
+def root(context: click.Context, data: Path | None, socket: Path | None, context_name: str | None) -> None:
     """A message broker for users with several devices: no device ever misses either side of a conversation.
 
     \b
@@ -119,10 +122,28 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
         roost chat alice --terminal phone --to bob
         roost demo                                   all of it, on real processes, checked at the end
     """
-    context.obj = Place(data, socket)
+    context.obj = Place(data, socket, context_name)
 
 
-for _command in (serve, status, top, users, sessions, groups, events, explain, chat, demo, bench, verify_history):
+_COMMANDS = (
+    serve,
+    status,
+    top,
+    users,
+    sessions,
+    groups,
+    events,
+    explain,
+    admins,
+    contexts,
+    chat,
+    demo,
+    bench,
+    verify_history,
+)
+"""In the order in which a newcomer needs them."""
+
+for _command in _COMMANDS:
     root.add_command(_command)
 
 

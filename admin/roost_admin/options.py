@@ -1,17 +1,20 @@
 """Options that several commands share, and how they find the broker.
 
-`--data DIR` and `--socket PATH` may stand at the command or right after `roost`; the nearest one counts, and either
-goes over the environment (ROOST_SOCKET, ROOST_DATA). Without any of them it is `roost-data` in the current folder, as
-for `roost serve`.
+`--data DIR`, `--socket PATH` and `--context NAME` may stand at the command or right after `roost`; the nearest one
+counts, and any of them goes over the environment (ROOST_CONTEXT, ROOST_SOCKET, ROOST_DATA, in this order). Without any
+of them it is `roost-data` in the current folder, as for `roost serve`.
 """
 
 import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+if TYPE_CHECKING:
+    from roost_admin.endpoints import Endpoint
 
 DEFAULT_DATA = Path("roost-data")
 SOCKET_NAME = "admin.sock"
@@ -20,13 +23,14 @@ Function = Callable[..., None]
 
 
 class Place(NamedTuple):
-    """Where a broker keeps its data, or has its admin socket, as far as it was said."""
+    """Where a broker keeps its data, or has its admin socket, or the context that says so, as far as it was said."""
 
     data: Path | None = None
     socket: Path | None = None
+    context: str | None = None
 
     def __bool__(self) -> bool:
-        return self.data is not None or self.socket is not None
+        return self != Place()
 
 
 def place_options(function: Function) -> Function:
@@ -37,6 +41,12 @@ def place_options(function: Function) -> Function:
     ):
         function = click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=text)(function)
     return function
+
+
+def context_option(function: Function) -> Function:
+    """Add `--context`."""
+    text = "The broker of this context; see `roost contexts`. [env: ROOST_CONTEXT]"
+    return click.option("--context", "context_name", metavar="NAME", help=text)(function)
 
 
 def json_option(function: Function) -> Function:
@@ -53,19 +63,42 @@ def password_fd_option(function: Function) -> Function:
 def asks_broker(function: Function) -> Function:
     """Make a command of a function that takes the admin API first, and `as_json`."""
 
-    def run(context: click.Context, data: Path | None, socket: Path | None, **values: object) -> None:
+    def run(
+        context: click.Context, data: Path | None, socket: Path | None, context_name: str | None, **values: object
+    ) -> None:
         from roost_admin.api import AdminApi
 
-        function(AdminApi(socket_path(place(context, Place(data, socket)))), **values)
+        function(AdminApi(endpoint(context, Place(data, socket, context_name))), **values)
 
     functools.update_wrapper(run, function)
-    return json_option(place_options(click.pass_context(run)))
+    return json_option(place_options(context_option(click.pass_context(run))))
+
+
+def endpoint(context: click.Context, given: Place) -> "Path | Endpoint":
+    """Where the broker that is meant has its admin API. Raises Failure and UsageError."""
+    named = _nearest(context, given) or Place(context=os.environ.get("ROOST_CONTEXT") or None)
+    if named.context is None:
+        return socket_path(place(context, given))
+    if named.data is not None or named.socket is not None:
+        raise click.UsageError("give either --context, or --data or --socket")
+    from roost_admin.contexts_file import endpoint_of
+
+    return endpoint_of(named.context)
 
 
 def place(context: click.Context, given: Place) -> Place:
-    """The nearest of what was said: at the command, right after `roost`, or in the environment."""
-    outer = context.find_object(Place)
-    return given or outer or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
+    """The nearest of what was said: at the command, right after `roost`, or in the environment.
+
+    For commands that have to be on the machine of the broker. Raises UsageError for a context.
+    """
+    found = _nearest(context, given)
+    if found.context is not None:
+        raise click.UsageError("this command takes no --context: it is for a broker on this machine")
+    return found or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
+
+
+def _nearest(context: click.Context, given: Place) -> Place:
+    return given or context.find_object(Place) or Place()
 
 
 def socket_path(where: Place) -> Path:

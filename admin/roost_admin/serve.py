@@ -97,8 +97,8 @@ def _run(broker: "Broker", ready_fd: int | None) -> int:
     import trio
 
     from roost_admin.logs import start_logging
-    from roost_broker.app import ListenerUnusable
-    from roost_broker.config import ConfigurationError
+    from roost_broker.audit import AuditLogUnusable
+    from roost_broker.config import ConfigurationError, ListenerUnusable
     from roost_broker.http.unix import AdminSocketUnusable
     from roost_broker.store import OutcomeUnknown, StoreUnusable
 
@@ -111,7 +111,7 @@ def _run(broker: "Broker", ready_fd: int | None) -> int:
         match error:
             case StoreUnusable():
                 raise Failure(str(error), error.exit_status) from error
-            case ListenerUnusable() | AdminSocketUnusable() | ConfigurationError():
+            case ListenerUnusable() | AdminSocketUnusable() | AuditLogUnusable() | ConfigurationError():
                 raise Failure(str(error), EX_CONFIG) from error
             case OutcomeUnknown():
                 raise Failure(f"stopped, for the store cannot say what is durable: {error}", EX_IOERR) from error
@@ -183,10 +183,11 @@ async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
 
     admin_socket = broker.config.admin_path
     with suppress(OSError):  # nobody reads it: that is no reason to stop
-        click.echo(f"roost is ready, listening on {', '.join(broker.addresses)}, admin socket {admin_socket}")
+        also = f", admin API on http://{broker.admin_address}" if broker.admin_address else ""
+        click.echo(f"roost is ready, listening on {', '.join(broker.addresses)}, admin socket {admin_socket}{also}")
     if ready_fd is not None:
         with suppress(OSError):
-            tell_ready(ready_fd, broker.addresses, admin_socket)
+            tell_ready(ready_fd, broker.addresses, admin_socket, broker.admin_address)
     notify_systemd("READY=1")
     if sys.stderr.isatty() and not (await broker.admin.status.show()).users:
         say("no users yet; create one with `roost users add NAME`")

@@ -8,9 +8,9 @@ cancel whatever is left; close the store.
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from ipaddress import ip_address
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,13 +18,17 @@ from typing import Any, Self
 import trio
 
 from roost_broker.administration import Administration
-from roost_broker.config import Config, ConfigurationError, load, parse_listen
+from roost_broker.audit import FILE_NAME as AUDIT_FILE_NAME
+from roost_broker.audit import AuditLog
+from roost_broker.config import Config, ConfigurationError, ListenerUnusable, load, reachable_host_port
 from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
-from roost_broker.http.callers import unix_caller
+from roost_broker.http.callers import BearerCallers, Callers, UnixCallers, group_number
 from roost_broker.http.server import HttpServer
+from roost_broker.http.tcp import address_of, open_admin_listener
 from roost_broker.http.unix import open_admin_socket
 from roost_broker.offload import OwnThread, ThreadOffload
+from roost_broker.readiness import ReadinessCheck
 from roost_broker.retention import RetentionKeeper
 from roost_broker.server import Server
 from roost_broker.store import Store
@@ -33,10 +37,6 @@ from roost_broker.transport.tcp import TcpListener
 from roost_protocol.admin.users import UserCreate, UserRow
 
 _log = logging.getLogger(__name__)
-
-
-class ListenerUnusable(Exception):
-    """The broker cannot listen where it should; the message says why."""
 
 
 def real_surroundings() -> Surroundings:
@@ -64,12 +64,7 @@ def open_store(config: Config, around: Surroundings) -> Store:
 
 def open_listener(config: Config) -> Listener:
     """Listen as configured. Raises ListenerUnusable."""
-    host, port = parse_listen(config.listen)
-    if not _is_loopback(host) and not config.listen_beyond_loopback:
-        raise ListenerUnusable(
-            f"listen = {config.listen}: others could reach it, and nothing is encrypted; "
-            "to do so all the same, set listen_beyond_loopback = true"
-        )
+    host, port = reachable_host_port(config.listen, beyond_loopback=config.listen_beyond_loopback, key="listen")
     try:
         return TcpListener.open(host, port)
     except OSError as error:
@@ -78,24 +73,18 @@ def open_listener(config: Config) -> Listener:
         raise ListenerUnusable(f"cannot listen on {config.listen}: {error}") from error
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Broker:
     """A whole broker in this process: `async with roost.Broker(data="…", listen="127.0.0.1:0") as broker: …`.
 
     `config` (or a few of its values by name: `data`, `listen`, …) says what it is; the other parameters put
     something else in the place of the machine's clock, disk and network. With `store` or `listeners` given, the
     configured ones are not opened; the caller's store is closed at the end all the same. With `admin_socket=False`
-    there is no admin API.
+    there is no admin API, nor an audit log.
 
-    Entering raises StoreUnusable, ListenerUnusable, AdminSocketUnusable or ConfigurationError. Leaving drains for
-    `config.drain_s` at most; leaving by cancellation stops at once, and loses nothing that was acknowledged. When the
-    store cannot say what is durable (`OutcomeUnknown`), the block is cancelled and that is raised.
+    Entering raises StoreUnusable, ListenerUnusable, AdminSocketUnusable, AuditLogUnusable or ConfigurationError.
+    Leaving drains for `config.drain_s` at most; leaving by cancellation stops at once, and loses nothing that was
+    acknowledged. When the store cannot say what is durable (`OutcomeUnknown`), the block is cancelled and that is
+    raised.
     """
 
     def __init__(
@@ -117,10 +106,14 @@ class Broker:
         self._with_admin = admin_socket
         self._has_admin_socket = False
         self._listeners: list[Listener] = []
+        self._admin_listeners: list[trio.SocketListener] = []
         self._running: AbstractAsyncContextManager[None] | None = None
         self._core: Core | None = None
         self._server: Server | None = None
         self._acts: Administration | None = None
+        self._audit: AuditLog | None = None
+        self.admin_address = ""
+        """Where the admin API listens for admins with a token, once it runs; empty if it does not."""
         self.addresses: list[str] = []
         """Where it listens, once it runs."""
 
@@ -185,12 +178,16 @@ class Broker:
                 finally:
                     for listener in self._listeners:
                         listener.close()
+                    for admin_listener in self._admin_listeners:
+                        admin_listener.socket.close()
                 nursery.cancel_scope.cancel()
         finally:
             if self._has_admin_socket:
                 # Before the store's lock is gone: after it, the socket may be that of the next broker already.
                 with suppress(OSError):
                     self.config.admin_path.unlink()
+            if self._audit is not None:
+                self._audit.close()
             store.close()
 
     async def _open_store(self) -> Store:
@@ -206,19 +203,36 @@ class Broker:
         core = self._core = Core(self.config, store, self._around, nursery)
         server = self._server = Server(core)
         self._acts = Administration(core, server, self.addresses)
-        admin_socket: trio.SocketListener | None = None
-        if self._with_admin:
-            admin_socket = open_admin_socket(self.config.admin_path)
-            self._has_admin_socket = True
+        doors = self._open_admin(core, self._acts) if self._with_admin else []
         await nursery.start(core.serve)
-        if admin_socket is not None:
-            nursery.start_soon(
-                HttpServer(AdminApi(self._acts, unix_caller).respond, self.config.limits).serve, admin_socket
-            )
+        for door in doors:
+            nursery.start_soon(door)
         nursery.start_soon(RetentionKeeper(core).serve)
         for listener in self._listeners:
             nursery.start_soon(server.serve, listener)
         _log.info("listening on %s, data in %s", ", ".join(self.addresses), self.config.data)
+
+    def _open_admin(self, core: Core, acts: Administration) -> list[Callable[[], Awaitable[None]]]:
+        """Open the audit log, and then both ways to the admin API, which is nothing without it; what serves them."""
+        config = self.config
+        audit = self._audit = AuditLog(Path(config.data) / AUDIT_FILE_NAME, self._around.offload(1), core.now_ms)
+        readiness = ReadinessCheck(core, audit)
+
+        def served(listener: trio.SocketListener, callers: Callers) -> Callable[[], Awaitable[None]]:
+            self._admin_listeners.append(listener)
+            api = AdminApi(acts, callers, audit, readiness)
+            return partial(HttpServer(api.respond, config.limits).serve, listener)
+
+        group = group_number(config.admin_group)
+        admin_socket = open_admin_socket(config.admin_path, group)
+        self._has_admin_socket = True
+        doors = [served(admin_socket, UnixCallers(group))]
+        if config.admin_listen:
+            listener = open_admin_listener(config)
+            self.admin_address = address_of(listener)
+            doors.append(served(listener, BearerCallers(core)))
+            _log.info("admin API on http://%s", self.admin_address)
+        return doors
 
     async def _drain(self) -> None:
         for listener in self._listeners:

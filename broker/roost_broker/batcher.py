@@ -99,6 +99,8 @@ class Batcher:
         self._idle = trio.lowlevel.ParkingLot()
         self._weights: dict[str, int] = {}
         self.batches = 0
+        self.refused: CommitRefused | None = None
+        """Why the last batch was not committed; None if it was."""
 
     @property
     def full(self) -> bool:
@@ -258,6 +260,7 @@ class Batcher:
         self._failed.set()
 
     def _settle_batch(self, batch: _Batch, outcome: list[OperationResult] | CommitRefused) -> None:
+        self.refused = outcome if isinstance(outcome, CommitRefused) else None
         if isinstance(outcome, CommitRefused):
             for queued in batch.queued:
                 queued.settle(queued.operation, outcome)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from roost_broker.store.operations import Retention
+from roost_protocol.hosts import is_loopback
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.names import check_terminal
 
@@ -82,6 +83,13 @@ class Config(Section, frozen=True, kw_only=True):
     """Say so in as many words, to listen in the clear on an address that others can reach."""
     admin_socket: str = ""
     """Path of the admin socket; by default `admin.sock` in the data folder."""
+    admin_group: str = ""
+    """A group of the system whose members may use the admin socket as well, with all rights; the socket then has mode
+    0660 and that group. It has to stand in a folder that they can get into, which the data folder is not."""
+    admin_listen: str = ""
+    """host:port of the admin API for admins with a token; empty: there is none. Without TLS, as `listen`."""
+    admin_listen_beyond_loopback: bool = False
+    """Say so in as many words, to have admins and their tokens in the clear where others may listen."""
     terminal_types: tuple[str, ...] = TERMINAL_TYPES
     drain_s: float = 5
     """The grace period at the end: what is under way is finished, devices are told."""
@@ -116,6 +124,8 @@ class Config(Section, frozen=True, kw_only=True):
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
             raise ValueError("store.reserve_bytes is above 0 and below store.map_bytes")
         parse_listen(self.listen)
+        if self.admin_listen:
+            parse_listen(self.admin_listen, "admin_listen")
 
     @property
     def admin_path(self) -> Path:
@@ -130,12 +140,27 @@ class HostPort(NamedTuple):
     port: int
 
 
-def parse_listen(listen: str) -> HostPort:
-    """Take `host:port` or `[v6]:port` apart. Raises ValueError."""
+def parse_listen(listen: str, key: str = "listen") -> HostPort:
+    """Take `host:port` or `[v6]:port` apart; `key` is where it was said. Raises ValueError."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"listen is host:port with a port of 0 to 65535, not {listen!r}")
+        raise ValueError(f"{key} is host:port with a port of 0 to 65535, not {listen!r}")
     return HostPort(host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
+
+
+class ListenerUnusable(Exception):
+    """The broker cannot listen where it should; the message says why."""
+
+
+def reachable_host_port(listen: str, *, beyond_loopback: bool, key: str) -> HostPort:
+    """Where to listen, if that may be. Raises ListenerUnusable: others could reach it, and nobody has said they may."""
+    where = parse_listen(listen, key)
+    if not is_loopback(where.host) and not beyond_loopback:
+        raise ListenerUnusable(
+            f"{key} = {listen}: others could reach it, and nothing is encrypted; "
+            f"to do so all the same, set {key}_beyond_loopback = true"
+        )
+    return where
 
 
 def load(path: Path | None, **overrides: Any) -> Config:

@@ -42,7 +42,7 @@ ON_TERMINAL = (
 
 def command(*args: str, env: dict[str, str] | None = None, input_: str | None = None) -> Result:
     """Run a command in this process, as a shell would: no terminal, nothing of ours in the environment."""
-    clean = {"ROOST_DATA": None, "ROOST_SOCKET": None, "NOTIFY_SOCKET": None}
+    clean = {"ROOST_DATA": None, "ROOST_SOCKET": None, "ROOST_CONTEXT": None, "NOTIFY_SOCKET": None}
     return CliRunner().invoke(root, args, env={**clean, **(env or {})}, input=input_)
 
 
@@ -88,6 +88,8 @@ class RunningBroker:
         said = json.loads(line)
         self.address: str = said["listeners"][0]
         self.socket = Path(said["admin_socket"])
+        self.admin_address: str = said["admin_address"]
+        """Where admins with a token come in, if the configuration says so."""
         self.api = AdminApi(self.socket)
 
     def create_users(self, *names: str) -> None:

@@ -36,7 +36,10 @@ LEAVES = dict(leaves(root))
 TALKS = {("serve",), ("chat",)}
 """Commands that are a conversation and give no document."""
 
-IN_OTHER_TESTS = {("demo",), ("verify-history",), ("explain",), ("events",), ("sessions", "watch")}
+IN_OTHER_TESTS = {
+    ("demo",), ("verify-history",), ("contexts", "list"), ("contexts", "add"), ("contexts", "remove"),
+    ("explain",), ("events",), ("sessions", "watch"),
+}  # fmt: skip
 
 ARGUMENTS = {
     ("status",): [],
@@ -50,6 +53,9 @@ ARGUMENTS = {
     ("groups", "create"): ["json-group", "--owner", "json-kicked"],
     ("groups", "add"): ["json-group", "json-user"],
     ("groups", "list"): [],
+    ("admins", "add"): ["json-admin", "--role", "read"],
+    ("admins", "list"): [],
+    ("admins", "revoke"): ["json-admin"],
 }
 
 
@@ -198,6 +204,34 @@ def test_groups_are_created_changed_and_listed(broker: RunningBroker) -> None:
         assert "there is no" in result.stderr
     assert broker.ask("groups", "create", "new").exit_code == EX_USAGE
     assert broker.ask("groups", "add", "choir").exit_code == EX_USAGE
+
+
+def test_admins_are_added_listed_and_revoked(broker: RunningBroker) -> None:
+    added = broker.ask("admins", "add", "zoë", "--role", "operate")
+    assert (added.exit_code, added.stderr) == (0, "roost: zoë may operate; his token follows, and is not said again\n")
+    assert re.fullmatch(r"[\w-]{43}\n", added.stdout)
+    assert re.search(r"^zoë +operate +20", broker.ask("admins", "list").stdout, re.MULTILINE)
+    assert added.stdout.strip() not in broker.ask("admins", "list", "--json").stdout
+    assert added.stdout.strip() not in (broker.data / "audit.log").read_text()
+    assert broker.ask("admins", "add", "zoë", "--role", "read").exit_code == EX_DATAERR
+    assert broker.ask("admins", "add", "root", "--role", "root").exit_code == EX_USAGE
+    assert broker.ask("admins", "add", "root").exit_code == EX_USAGE
+    assert broker.ask("admins", "revoke", "zoë").stderr == "roost: zoë is no admin any more\n"
+    assert broker.ask("admins", "revoke", "zoë").exit_code == EX_NOUSER
+
+
+def test_every_act_is_in_the_audit_log(broker: RunningBroker) -> None:
+    broker.create_users("audited")
+    lines = [json.loads(line) for line in (broker.data / "audit.log").read_text().splitlines()]
+    (line,) = (line for line in lines if (line["body"] or {}).get("name") == "audited")
+    assert (line["address"], line["role"], line["route"], line["result"]) == (
+        "admin socket",
+        "admin",
+        "POST /v1/users",
+        "done",
+    )
+    assert line["body"]["password"] == "…"
+    assert line["who"] == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_status(broker: RunningBroker) -> None:

@@ -19,6 +19,7 @@ def found(given: Place, outer: Place | None = None) -> Path:
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROOST_DATA", raising=False)
     monkeypatch.delenv("ROOST_SOCKET", raising=False)
+    monkeypatch.delenv("ROOST_CONTEXT", raising=False)
 
 
 def test_by_default_the_data_folder_here() -> None:

@@ -219,6 +219,26 @@ def test_an_admin_socket_that_another_broker_has(tmp_path: Path) -> None:
         assert broker.api.ask(STATUS).pid == broker.process.pid
 
 
+def test_an_audit_log_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "roost-data" / "audit.log").mkdir(parents=True)
+    status, line = refused(tmp_path)
+    assert (status, "audit log roost-data/audit.log: Is a directory" in line) == (EX_CONFIG, True)
+
+
+def test_an_admin_api_in_the_clear_where_others_reach_it(tmp_path: Path) -> None:
+    (tmp_path / "roost.toml").write_text('admin_listen = "192.0.2.1:0"\n')
+    status, line = refused(tmp_path, "--config", "roost.toml")
+    assert (status, "admin_listen_beyond_loopback = true" in line) == (EX_CONFIG, True)
+
+
+def test_an_admin_api_on_the_network_is_said(tmp_path: Path) -> None:
+    with RunningBroker(tmp_path, config='admin_listen = "127.0.0.1:0"\n' + CHEAP) as broker:
+        assert broker.process.stdout is not None
+        ready = broker.process.stdout.readline()
+        assert ready.endswith(f", admin socket {broker.socket}, admin API on http://{broker.admin_address}\n")
+        assert broker.stop() == 0
+
+
 def test_an_admin_socket_whose_path_is_too_long(tmp_path: Path) -> None:
     status, line = refused(tmp_path, "--admin-socket", str(tmp_path / ("x" * 120)))
     assert (status, "107 bytes" in line) == (EX_CONFIG, True)

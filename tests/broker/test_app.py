@@ -12,13 +12,15 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from broker.house import CHEAP_PASSWORDS, PASSWORD, FaultyStore, in_virtual_time, open_house
-from roost_broker.app import Broker, ListenerUnusable, open_listener, real_surroundings
-from roost_broker.config import Config, ConfigurationError
+from roost_broker.app import Broker, open_listener, real_surroundings
+from roost_broker.audit import AuditLogUnusable
+from roost_broker.config import Config, ConfigurationError, ListenerUnusable
 from roost_broker.http.unix import AdminSocketUnusable
 from roost_broker.store import StoreUnusable
 from roost_broker.store.memory import MemoryStore
 from roost_broker.transport.memory import MemoryListener
 from roost_protocol import Connection, Role, codec
+from roost_protocol.admin.admins import AdminAdd
 from roost_protocol.frames import Connack, Connect, Deliver, Disconnect, Frame, Puback, Publish
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
@@ -156,6 +158,49 @@ async def test_an_admin_socket_of_another_broker_is_left_alone(tmp_path: Path) -
             await stream.send_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
     assert not settings.admin_path.exists()
+
+
+async def http(address: str, target: str, token: str = "") -> bytes:
+    host, _, port = address.rpartition(":")
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        await stream.send_all(f"GET {target} HTTP/1.0\r\nauthorization: Bearer {token}\r\n\r\n".encode())
+        return b"".join([bytes(data) async for data in stream])
+
+
+async def test_the_admin_api_on_a_network_and_its_audit_log(tmp_path: Path) -> None:
+    settings = config(tmp_path, admin_listen="127.0.0.1:0")
+    async with Broker(settings) as broker:
+        token = (await broker.admin.admins.add(AdminAdd(name="zoë", role="read"))).token
+        assert (await http(broker.admin_address, "/v1/status", token)).startswith(b"HTTP/1.1 200")
+        assert (await http(broker.admin_address, "/v1/status", token[::-1])).startswith(b"HTTP/1.1 401")
+        assert (await http(broker.admin_address, "/readyz")).startswith(b"HTTP/1.1 200")
+        assert stat.S_IMODE((tmp_path / "data" / "audit.log").stat().st_mode) == 0o600
+    with pytest.raises(OSError, match=r"connect|refused"):
+        await http(broker.admin_address, "/readyz")
+    async with Broker(settings) as broker:
+        assert (await http(broker.admin_address, "/v1/status", token)).startswith(b"HTTP/1.1 200"), "it is kept"
+
+
+@pytest.mark.parametrize("more", [{"admin_listen": "192.0.2.1:0"}, {"admin_group": "no-such-group"}])
+async def test_an_admin_api_that_cannot_be_leaves_nothing_behind(tmp_path: Path, more: dict[str, str]) -> None:
+    settings = config(tmp_path, **more)
+    store = memory_store()
+    with pytest.raises((ListenerUnusable, AdminSocketUnusable), match=r"admin_(listen|group)"):
+        await entering(Broker(settings, store=store))
+    assert store.closed
+    assert not settings.admin_path.exists()
+    async with Broker(config(tmp_path)):
+        pass
+
+
+async def test_without_an_audit_log_it_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "data" / "audit.log").mkdir(parents=True)
+    store = memory_store()
+    with pytest.raises(AuditLogUnusable, match=r"audit\.log: Is a directory"):
+        await entering(Broker(config(tmp_path), store=store))
+    assert store.closed
+    async with Broker(config(tmp_path), admin_socket=False):
+        pass  # nobody administers it from outside
 
 
 async def test_a_store_in_use_is_one_clear_error(tmp_path: Path) -> None:

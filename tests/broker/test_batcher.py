@@ -236,6 +236,17 @@ async def test_a_refused_commit_is_told_to_everyone_in_it_and_to_nobody_else() -
 
 
 @in_virtual_time
+async def test_it_is_known_whether_the_last_commit_was_refused() -> None:
+    async with bench() as b:
+        refused = CommitRefused("the map is full", Reason.QUOTA_EXCEEDED)
+        for faults, expected in (([None], None), ([refused], refused), ([None], None)):
+            b.store.faults = list(faults)
+            b.submit(1)
+            await b.batcher.wait_idle()
+            assert b.batcher.refused is expected
+
+
+@in_virtual_time
 async def test_an_unknown_outcome_settles_nothing_and_is_raised() -> None:
     made = Bench()
     made.store.faults = [None, OutcomeUnknown("fsync failed")]

@@ -31,6 +31,8 @@ def test_nothing_need_be_configured() -> None:
     assert config == Config()
     assert parse_listen(config.listen).host == "127.0.0.1"
     assert not config.listen_beyond_loopback
+    assert not config.admin_listen
+    assert not config.admin_group
 
 
 def test_a_file_and_overrides_go_over_the_defaults(tmp_path: Path) -> None:
@@ -55,6 +57,8 @@ def test_a_file_and_overrides_go_over_the_defaults(tmp_path: Path) -> None:
         ("listen = 7300", r"Expected `str`, got `int` - at `\$.listen`"),
         ('listen = "7300"', "listen is host:port"),
         ('listen = "127.0.0.1:70000"', "port of 0 to 65535"),
+        ('admin_listen = "7301"', "admin_listen is host:port"),
+        ('admin_lisen = "127.0.0.1:0"', "did you mean admin_listen?"),
         ("[retention]\ncount = 1.5", "Expected `int`"),
         ("[retention]\ncount = -1", "retention.count is a number from 0 on, not -1"),
         ("[retention]\nage_days = -1", "retention.age_days is a number from 0 on"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import Account, Operation, Refused
+from roost_protocol.admin.route import Route
 from roost_protocol.names import check_name
 from roost_protocol.reasons import Reason
 
@@ -31,6 +32,10 @@ class Acts:
 
     def __init__(self, core: "Core") -> None:
         self._core = core
+
+    def acts(self) -> dict[Route[Any], Act]:
+        """By route."""
+        raise NotImplementedError
 
     async def _account(self, name: str) -> Account:
         """The account of this name. Raises NotDone."""

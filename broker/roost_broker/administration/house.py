@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from roost_broker.administration.acts import Act
+from roost_broker.administration.acts import Act, Acts
+from roost_broker.administration.admins import Admins
 from roost_broker.administration.events import Events
 from roost_broker.administration.explain import Explain
 from roost_broker.administration.groups import Groups
@@ -30,6 +31,16 @@ class Administration:
         self.explain = Explain(core)
         self.events = Events(core)
         self.top = TopActs(core, server)
-        nouns = (self.status, self.users, self.sessions, self.groups, self.explain, self.events, self.top)
+        self.admins = Admins(core)
+        nouns: tuple[Acts, ...] = (
+            self.status,
+            self.users,
+            self.sessions,
+            self.groups,
+            self.explain,
+            self.events,
+            self.top,
+            self.admins,
+        )
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

@@ -5,8 +5,11 @@ It knows nothing of what is asked; `respond` turns a request into a response, or
 never a traceback on the wire.
 """
 
+import errno
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import h11
 import msgspec
@@ -18,7 +21,24 @@ from roost_protocol.limits import Limits
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+Headers = tuple[tuple[str, str], ...]
+
 READ_BYTES = 64 * 1024
+
+LINGER_BYTES_MAX = 16 * 1024 * 1024
+LINGER_S = 5.0
+"""Of what a peer goes on to send after its request was refused, so much is read, for so long, and thrown away. If the
+connection were closed at once, the rest on its way would be answered by a reset, and the peer might never see why."""
+
+ACCEPT_PAUSE_S = 0.1
+"""When there are no more file descriptors, until it is tried again."""
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+_ONCE = (b"authorization", b"content-type")
+"""Headers that must not come twice: which of them counts would be a guess (RFC 9110, 5.3)."""
 
 EVENT_SILENCE_S = 15.0
 """A comment goes out when nothing has happened for so long: a peer that went away is noticed, proxies stay patient."""
@@ -43,6 +63,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: Headers = ()
+    """Others than those that go with every answer."""
 
 
 class EventStream(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,41 +74,75 @@ class EventStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestFailed(Exception):
-    """The request gets this problem document."""
+    """The request gets this problem document, with these headers."""
 
-    def __init__(self, status: int, title: str, detail: str = "") -> None:
+    def __init__(self, status: int, title: str, detail: str = "", headers: Headers = ()) -> None:
         super().__init__(f"{status} {title}: {detail}")
         self.problem = Problem(status=status, title=title, detail=detail)
+        self.headers = headers
 
 
 Respond = Callable[[Request], Awaitable[Response | EventStream]]
 
 
-def problem_response(problem: Problem) -> Response:
+def problem_response(problem: Problem, headers: Headers = ()) -> Response:
     """The response that carries a problem document."""
-    return Response(status=problem.status, body=msgspec.json.encode(problem), content_type="application/problem+json")
+    return Response(
+        status=problem.status,
+        body=msgspec.json.encode(problem),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+@asynccontextmanager
+async def ending(events: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Events to iterate over; on the way out they are ended, wherever they are, and not left to the collector."""
+    try:
+        yield events
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 class HttpServer:
-    """Serves one listener."""
+    """Serves one listener.
+
+    Whoever comes when every place is taken waits in the listener's backlog, where he costs no file descriptor.
+    """
 
     def __init__(self, respond: Respond, limits: Limits) -> None:
         self._respond = respond
         self._limits = limits
-        self._places = trio.CapacityLimiter(limits.http_connections_max)
+        self._places = trio.Semaphore(limits.http_connections_max)
 
     async def serve(self, listener: trio.SocketListener) -> None:
-        """Serve connections until cancelled."""
-        await trio.serve_listeners(self._serve_connection, [listener])
+        """Serve connections until cancelled; the listener is closed then."""
+        async with listener, trio.open_nursery() as nursery:
+            while True:
+                await self._places.acquire()
+                nursery.start_soon(self._serve_connection, await self._accept(listener))
+
+    async def _accept(self, listener: trio.SocketListener) -> trio.abc.Stream:
+        while True:
+            try:
+                return await listener.accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                _log.warning("cannot accept an admin connection: %s; trying again in %s s", error, ACCEPT_PAUSE_S)
+            await trio.sleep(ACCEPT_PAUSE_S)
 
     async def _serve_connection(self, stream: trio.abc.Stream) -> None:
-        async with stream, self._places:
-            try:
+        try:
+            async with stream:
                 await _Exchange(stream, self._respond, self._limits).run()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # the peer went away: there is nobody to answer
-            except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
-                _log.exception("connection closed after an internal error")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer went away: there is nobody to answer
+        except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
+            _log.exception("connection closed after an internal error")
+        finally:
+            self._places.release()
 
 
 class _Exchange:
@@ -126,10 +182,21 @@ class _Exchange:
         try:
             return await self._read()
         except RequestFailed as failed:
-            await self._write(problem_response(failed.problem), close=True)
+            refused = problem_response(failed.problem)
         except h11.RemoteProtocolError as error:
-            await self._write(problem_response(Problem(status=400, title="Bad Request", detail=str(error))), close=True)
+            refused = problem_response(Problem(status=400, title="Bad Request", detail=str(error)))
+        await self._write(refused, close=True)
+        await self._linger()
         return None
+
+    async def _linger(self) -> None:
+        """Read what the peer still has under way, within bounds; see LINGER_BYTES_MAX."""
+        left = LINGER_BYTES_MAX
+        with trio.move_on_after(LINGER_S):
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
+            while left > 0 and (data := await self._stream.receive_some(READ_BYTES)):
+                left -= len(data)
 
     def _may_go_on(self) -> bool:
         return self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE
@@ -138,23 +205,27 @@ class _Exchange:
         try:
             return await self._respond(request)
         except RequestFailed as failed:
-            return problem_response(failed.problem)
+            return problem_response(failed.problem, failed.headers)
         except Exception:  # noqa: BLE001 - a defect of ours: it is logged whole, and this connection goes on
             _log.exception("%s %s failed", request.method, request.target)
             return problem_response(Problem(status=500, title="Internal Server Error", detail="see the broker's log"))
 
     async def _read(self) -> Request | None:
         """The next request; None when the peer has closed. Raises RequestFailed and h11.RemoteProtocolError."""
+        self._is_head = False
         head = await self._event()
         if not isinstance(head, h11.Request):
             return None
         self._is_head = head.method == b"HEAD"
+        names = [name for name, _ in head.headers]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                raise RequestFailed(400, "Bad Request", f"the header {name.decode()} comes more than once")
+        self._check_size(int(dict(head.headers).get(b"content-length", b"0")))
         body = bytearray()
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
-            if len(body) > self._limits.http_body_bytes_max:
-                allowed = f"a body has at most {self._limits.http_body_bytes_max} bytes"
-                raise RequestFailed(413, "Content Too Large", allowed)
+            self._check_size(len(body))
         return Request(
             method=head.method.decode(),
             target=head.target.decode("latin-1"),
@@ -163,6 +234,11 @@ class _Exchange:
             peer=self._peer,
             address=self._address,
         )
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.http_body_bytes_max:
+            allowed = f"a body has at most {self._limits.http_body_bytes_max} bytes"
+            raise RequestFailed(413, "Content Too Large", allowed)
 
     async def _event(self) -> h11.Event | type[h11.PAUSED] | type[h11.NEED_DATA]:
         while True:
@@ -177,7 +253,7 @@ class _Exchange:
     async def _write(self, response: Response, *, close: bool) -> None:
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        headers = [("content-length", str(len(response.body)))]
+        headers = [("content-length", str(len(response.body))), *response.headers]
         if close:
             headers.append(("connection", "close"))
         data = self._head(response.status, response.content_type, headers)
@@ -220,9 +296,12 @@ class _Exchange:
         await self._send(self._connection.send(h11.EndOfMessage()) or b"")
 
     async def _send(self, data: bytes) -> bool:
-        """Send a part of an answer; False if it is not taken in time: half of it may be sent, so nothing can follow."""
+        """Send a part of an answer; False if nothing can follow: the peer is gone, or took only half of it in time."""
         with trio.move_on_after(self._limits.http_timeout_s) as scope:
-            await self._stream.send_all(data)
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return False
         return not scope.cancelled_caught
 
     async def _cancel_when_gone(self, scope: trio.CancelScope) -> None:
@@ -230,13 +309,13 @@ class _Exchange:
         try:
             while await self._stream.receive_some(READ_BYTES):
                 pass
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         scope.cancel()
 
 
 async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[bytes]) -> None:
-    async with to:
+    async with to, ending(events):
         async for event in events:
             await to.send(event)
 

@@ -1,15 +1,20 @@
-"""The admin socket: a Unix socket that only its owner can open."""
+"""The admin socket: a Unix socket that only its owner can open, and members of a group if there is one."""
 
 import errno
+import logging
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 
 import trio
 from msgspec import Struct
 
+_log = logging.getLogger(__name__)
+
 SOCKET_MODE = 0o600
+GROUP_SOCKET_MODE = 0o660
 BACKLOG = 64
 PATH_BYTES_MAX = 107
 """Linux, unix(7): 108 bytes with the final zero."""
@@ -40,8 +45,10 @@ class AdminSocketUnusable(Exception):
     """The admin socket cannot be made; the message says why."""
 
 
-def open_admin_socket(path: Path) -> trio.SocketListener:
-    """Listen on a Unix socket at `path`, mode 0600. A stale one of a dead process is replaced.
+def open_admin_socket(path: Path, group: int | None = None) -> trio.SocketListener:
+    """Listen on a Unix socket at `path`, mode 0600; with the number of a `group`, mode 0660 and of that group.
+
+    A stale socket of a dead process is replaced.
 
     Raises AdminSocketUnusable.
     """
@@ -58,11 +65,23 @@ def open_admin_socket(path: Path) -> trio.SocketListener:
             listening.bind(str(path))
         finally:
             os.umask(before)
+        if group is not None:
+            _open_to(path, group)
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise AdminSocketUnusable(f"admin socket {path}: {error.strerror or error}") from error
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+def _open_to(path: Path, group: int) -> None:
+    """Let the members of a group in. Raises OSError."""
+    os.chown(path, -1, group)
+    path.chmod(GROUP_SOCKET_MODE)
+    folder = path.parent.stat()
+    by_group = folder.st_gid == group and folder.st_mode & stat.S_IXGRP
+    if not (by_group or folder.st_mode & stat.S_IXOTH):
+        _log.warning("members of admin_group cannot get into %s, where the admin socket is", path.parent)
 
 
 def _remove_stale(path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import lmdb
 import msgspec
 
-from roost_broker.store import lmdb_accounts, lmdb_journal, lmdb_publish, lmdb_sessions, lmdb_trim
+from roost_broker.store import lmdb_accounts, lmdb_admins, lmdb_journal, lmdb_publish, lmdb_sessions, lmdb_trim
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
@@ -32,6 +32,8 @@ from roost_broker.store.lmdb_open import DATA_FILE, open_folder
 from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.operations import (
     Account,
+    AddAdmin,
+    AdminRecord,
     ChangeMembers,
     CreateGroup,
     CreateUser,
@@ -47,6 +49,7 @@ from roost_broker.store.operations import (
     Operation,
     OperationResult,
     PublishMessage,
+    RemoveAdmin,
     ScrollPage,
     SetPassword,
     SetRelation,
@@ -87,6 +90,8 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         CreateGroup: lmdb_accounts.create_group,
         ChangeMembers: lmdb_accounts.change_members,
         SetRelation: lmdb_accounts.set_relation,
+        AddAdmin: lmdb_admins.add_admin,
+        RemoveAdmin: lmdb_admins.remove_admin,
     }
 )
 
@@ -151,6 +156,8 @@ class LmdbStore:
 
     def _failure(self, error: lmdb.Error) -> StoreError:
         """What a transaction that failed with `error` has come to."""
+        if isinstance(error, lmdb.BadValsizeError):  # said before anything is written
+            return CommitRefused(f"a name is empty, or too long to be a key: {error}", Reason.MALFORMED_PACKET)
         if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError):
             return CommitRefused(f"the store in {self._path} is full (its bound is {self._map_bytes} bytes): {error}")
         if self._for_want_of_space(error.code) and not self._is_stopped():
@@ -283,14 +290,26 @@ class LmdbStore:
         with self._reading() as reader:
             return reader.journal(subject, after=after, before=before, limit=limit, newest=newest)
 
+    def list_admins(self, after: str, limit: int) -> tuple[AdminRecord, ...]:
+        """See `Store.list_admins`."""
+        with self._reading() as reader:
+            return reader.admins_after(after, limit)
+
+    def admin_by_digest(self, digest: bytes) -> AdminRecord | None:
+        """See `Store.admin_by_digest`."""
+        with self._reading() as reader:
+            return reader.admin_by_digest(digest)
+
     def statistics(self) -> StoreStatistics:
         """See `Store.statistics`."""
         with self._reading() as reader:
             used, counts = reader.sizes()
+            has_room = reader.has_room(self._room)
         return StoreStatistics(
             used_bytes=used,
             map_bytes=self._map_bytes,
             reserve_bytes=self._reserve_bytes,
+            has_room=has_room,
             users=counts["users"],
             devices=counts["devices"],
             groups=counts["groups"],

@@ -40,11 +40,11 @@ _FILE_MODE = 0o600
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-def _only_new_tables(txn: "Transaction", tables: Tables) -> None:
-    """The next version has more tables and nothing else that is new: opening has made them."""
+def _add_tables(txn: "Transaction", tables: Tables) -> None:
+    """The next version only has tables more, which were made when they were opened."""
 
 
-MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _only_new_tables})
+MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _add_tables})
 """Schema version → what makes the next version of it, within the transaction that opens the store."""
 
 

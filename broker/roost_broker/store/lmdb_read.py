@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from roost_broker.store import lmdb_admins
 from roost_broker.store.errors import ReadFailed
 from roost_broker.store.journal import JournalPage, Subject
-from roost_broker.store.lmdb_batch import used_bytes
+from roost_broker.store.lmdb_batch import Room, used_bytes
 from roost_broker.store.lmdb_journal import read_journal
 from roost_broker.store.lmdb_publish import find_route
 from roost_broker.store.lmdb_tables import (
@@ -40,6 +41,7 @@ from roost_broker.store.lmdb_tables import (
 )
 from roost_broker.store.operations import (
     Account,
+    AdminRecord,
     DeviceRecord,
     FoundEntry,
     FoundMessage,
@@ -224,12 +226,20 @@ class Reader:
         counts = {name: self._txn.stat(table)["entries"] for name, table in self._tables._asdict().items()}
         return used_bytes(self._txn, self._tables), counts
 
+    def has_room(self, room: Room) -> bool:
+        """Whether there is room for messages; see `Room`."""
+        return room(self._txn)
+
     # --- users and devices ---
 
     def account(self, name: str) -> Account | None:
         """See `Store.account`."""
-        key = self._txn.get(name.encode(), db=self._tables.names)
+        key = self._number(self._tables.names, name)
         return None if key is None else self._account(key)
+
+    def _number(self, table: "lmdb._Database", name: str) -> bytes | None:
+        """The number, as a key, of somebody or something with a name; nobody has the empty one, which is no key."""
+        return self._txn.get(name.encode(), db=table) if name else None
 
     def _account(self, key: bytes) -> Account:
         user = user_record(self._must_have(key, self._tables.users))
@@ -314,7 +324,7 @@ class Reader:
 
     def group(self, name: str) -> GroupRecord | None:
         """See `Store.group`."""
-        key = self._txn.get(name.encode(), db=self._tables.group_names)
+        key = self._number(self._tables.group_names, name)
         return None if key is None else self._group(key)
 
     def _group(self, key: bytes) -> GroupRecord:
@@ -336,6 +346,16 @@ class Reader:
     def groups_after(self, after: str, limit: int) -> tuple[GroupRecord, ...]:
         """See `Store.list_groups`."""
         return tuple(self._group(key) for key in self._named_after(self._tables.group_names, after, limit))
+
+    # --- admins ---
+
+    def admins_after(self, after: str, limit: int) -> tuple[AdminRecord, ...]:
+        """See `Store.list_admins`."""
+        return lmdb_admins.list_admins(self._txn, self._tables, after, limit)
+
+    def admin_by_digest(self, digest: bytes) -> AdminRecord | None:
+        """See `Store.admin_by_digest`."""
+        return lmdb_admins.admin_by_digest(self._txn, self._tables, digest)
 
     def _named_after(self, table: "lmdb._Database", after: str, limit: int) -> list[bytes]:
         """Numbers, as keys, of the next names after one."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from roost_protocol.admin.route import Role
 from roost_protocol.frames import GapReason
 from roost_protocol.reasons import Reason
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     Cursor = lmdb.Cursor[bytes]
 
 SCHEMA_VERSION = 2
-"""The layout that this file describes."""
+"""The layout that this file describes. 2: journal, admins."""
 
 NUMBER_END = 2**64 - 1
 """Larger than every number in a key."""
@@ -56,6 +57,7 @@ class Tables(NamedTuple):
     relations: "lmdb._Database"  # user, kind, other user → nothing
     journal: "lmdb._Database"  # number → Event
     journal_subjects: "lmdb._Database"  # kind of subject, its number, number of the record → nothing
+    admins: "lmdb._Database"  # name of an admin → AdminRecord
 
 
 META_SCHEMA = b"schema"
@@ -167,12 +169,21 @@ class GroupRecord(Struct, frozen=True, array_like=True):
     owner: int
 
 
+class AdminRecord(Struct, frozen=True, array_like=True):
+    """Somebody who may administer the broker over the network."""
+
+    role: Role
+    token_digest: bytes
+    created: int
+
+
 pack_record = msgspec.msgpack.Encoder().encode
 """A record as bytes."""
 user_record = msgspec.msgpack.Decoder(UserRecord).decode
 device_record = msgspec.msgpack.Decoder(DeviceRecord).decode
 session_record = msgspec.msgpack.Decoder(SessionRecord).decode
 group_record = msgspec.msgpack.Decoder(GroupRecord).decode
+admin_record = msgspec.msgpack.Decoder(AdminRecord).decode
 
 
 def name_key(number: int, name: str) -> bytes:

@@ -12,13 +12,15 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from roost_broker.store import memory_accounts, memory_journal, memory_operations
+from roost_broker.store import memory_accounts, memory_admins, memory_journal, memory_operations
 from roost_broker.store.ids import first_message_id
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import InboxEntry, State
 from roost_broker.store.operations import (
     Account,
+    AddAdmin,
+    AdminRecord,
     ChangeMembers,
     CreateGroup,
     CreateUser,
@@ -34,6 +36,7 @@ from roost_broker.store.operations import (
     Operation,
     OperationResult,
     PublishMessage,
+    RemoveAdmin,
     ScrollPage,
     SetPassword,
     SetRelation,
@@ -65,6 +68,8 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         CreateGroup: memory_accounts.create_group,
         ChangeMembers: memory_accounts.change_members,
         SetRelation: memory_accounts.set_relation,
+        AddAdmin: memory_admins.add_admin,
+        RemoveAdmin: memory_admins.remove_admin,
     }
 )
 
@@ -91,11 +96,14 @@ class MemoryStore:
             limits=self._limits,
             random=self._random,
             next_message_id=first_message_id(state.last_message_id, now_ms, self._random),
-            has_room=self._map_bytes == sys.maxsize or state.message_bytes() + self._reserve_bytes <= self._map_bytes,
+            has_room=self._has_room(state),
         )
         results = [_APPLY[type(operation)](state, operation, batch) for operation in operations]
         self._state = state
         return results
+
+    def _has_room(self, state: State) -> bool:
+        return self._map_bytes == sys.maxsize or state.message_bytes() + self._reserve_bytes <= self._map_bytes
 
     def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:
         """See `Store.read_inbox`."""
@@ -257,6 +265,14 @@ class MemoryStore:
         """See `Store.read_journal`."""
         return memory_journal.read_journal(self._state, subject, after=after, before=before, limit=limit, newest=newest)
 
+    def list_admins(self, after: str, limit: int) -> tuple[AdminRecord, ...]:
+        """See `Store.list_admins`."""
+        return memory_admins.list_admins(self._state, after, limit)
+
+    def admin_by_digest(self, digest: bytes) -> AdminRecord | None:
+        """See `Store.admin_by_digest`."""
+        return memory_admins.admin_by_digest(self._state, digest)
+
     def statistics(self) -> StoreStatistics:
         """See `Store.statistics`; here it takes time in proportion to the entries."""
         state = self._state
@@ -264,6 +280,7 @@ class MemoryStore:
             used_bytes=state.message_bytes(),
             map_bytes=self._map_bytes,
             reserve_bytes=self._reserve_bytes,
+            has_room=self._has_room(state),
             users=len(state.users),
             devices=len(state.devices),
             groups=len(state.groups),

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import AnyEvent, next_number
-from roost_broker.store.operations import Account, Owner, Retention
+from roost_broker.store.operations import Account, AdminRecord, Owner, Retention
 from roost_protocol.frames import GapReason
 from roost_protocol.names import AddressKind, parse_address
 from roost_protocol.reasons import Reason
@@ -128,6 +128,7 @@ class State(Struct, kw_only=True):
     relations: set[Relation] = field(default_factory=set)
     journal: dict[int, AnyEvent] = field(default_factory=dict)
     """Number → record."""
+    admins: dict[str, AdminRecord] = field(default_factory=dict)
 
     def copy(self) -> "State":
         """Another state with the same records: a change to one of them does not show in the other."""

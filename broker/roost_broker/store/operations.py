@@ -11,6 +11,7 @@ entries can never be taken for those of a later one with the same name. Times ar
 from msgspec import Struct
 
 from roost_broker.store.journal import Event
+from roost_protocol.admin.route import Role
 from roost_protocol.frames import EntryKind, GapReason
 from roost_protocol.reasons import Reason
 
@@ -294,6 +295,27 @@ class JournalTrimmed(Struct, frozen=True, kw_only=True):
     more: bool
 
 
+# --- admins -------------------------------------------------------------------------------------------------------
+
+
+class AddAdmin(Operation, frozen=True, kw_only=True):
+    """Add somebody who may administer the broker over the network.
+
+    Refused: `already exists` (the name), `quota exceeded`.
+    """
+
+    name: str
+    role: Role
+    token_digest: bytes
+    """SHA-256 of his token, which nobody keeps."""
+
+
+class RemoveAdmin(Operation, frozen=True, kw_only=True):
+    """Remove an admin; his token does not count any more. Refused: `not found`."""
+
+    name: str
+
+
 # --- retention ----------------------------------------------------------------------------------------------------
 
 
@@ -439,6 +461,15 @@ class GroupRecord(Struct, frozen=True, kw_only=True):
     members: tuple[str, ...]
 
 
+class AdminRecord(Struct, frozen=True, kw_only=True):
+    """Somebody who may administer the broker over the network, as stored."""
+
+    name: str
+    role: Role
+    token_digest: bytes
+    created: int
+
+
 class UserRow(Struct, frozen=True, kw_only=True):
     """A user in a listing."""
 
@@ -459,6 +490,8 @@ class StoreStatistics(Struct, frozen=True, kw_only=True):
     map_bytes: int
     """The bound: publishes are refused when what is used comes within the reserve of it."""
     reserve_bytes: int
+    has_room: bool
+    """Whether messages are taken: there is more room left than the reserve, in the store and on its disk."""
     users: int
     devices: int
     groups: int

@@ -6,6 +6,7 @@ from typing import Protocol
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.operations import (
     Account,
+    AdminRecord,
     DeviceRecord,
     FoundEntry,
     FoundMessage,
@@ -124,6 +125,13 @@ class Store(Protocol):
 
         The first `limit` of them, or with `newest` the last; in rising order.
         """
+
+    def list_admins(self, after: str, limit: int) -> tuple[AdminRecord, ...]:
+        """Admins with a name after `after`, in order of UTF-8 bytes, at most `limit`."""
+        ...
+
+    def admin_by_digest(self, digest: bytes) -> AdminRecord | None:
+        """The admin whose token has this digest. How long it takes says nothing of whose it nearly is."""
         ...
 
     def statistics(self) -> StoreStatistics:

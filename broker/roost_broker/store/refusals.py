@@ -29,6 +29,16 @@ def group_exists(name: str) -> Refused:
     return Refused(reason=Reason.ALREADY_EXISTS, text=f"there is a group {name!r} already")
 
 
+def admin_exists(name: str) -> Refused:
+    """There is an admin of this name already."""
+    return Refused(reason=Reason.ALREADY_EXISTS, text=f"there is an admin {name!r} already")
+
+
+def unknown_admin(name: str) -> Refused:
+    """There is no admin of this name."""
+    return Refused(reason=Reason.NOT_FOUND, text=f"there is no admin {name!r}")
+
+
 def no_such_session() -> Refused:
     """There is no session or device to end."""
     return Refused(reason=Reason.NOT_FOUND, text="there is no such session or device")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from roost_protocol.admin import events, explain, groups, sessions, status, top, users
+from roost_protocol.admin import admins, events, explain, groups, sessions, status, top, users
 from roost_protocol.admin.route import Route
 
 ROUTES: tuple[Route[Any], ...] = (
@@ -13,5 +13,6 @@ ROUTES: tuple[Route[Any], ...] = (
     *explain.ROUTES,
     *events.ROUTES,
     *top.ROUTES,
+    *admins.ROUTES,
 )
 """Every route; no two have the same method and path."""

@@ -9,11 +9,9 @@ import pytest
 import trio
 
 from broker.house import House, in_house
-from broker.http.speaking import serving
+from broker.http.admin_door import admin_door
 from roost_broker import survey as survey_module
-from roost_broker.http.admin import AdminApi
 from roost_broker.store import ReadFailed
-from roost_protocol.admin.route import PROGRAM
 from roost_protocol.admin.top import Sort, Top, TopDevice, TopQuery, TopUser
 from roost_protocol.frames import Ack, Disconnect, Publish
 
@@ -246,7 +244,7 @@ async def test_each_publish_counts_for_the_device_that_sent_it(house: House) -> 
 @in_house()
 async def test_intervals_come_as_events(house: House) -> None:
     await house.log_in("alice")
-    async with serving(AdminApi(house.broker.admin, lambda _: PROGRAM).respond, house.core.limits) as door:
+    async with admin_door(house) as door:
         peer = door.dial()
         await peer.send(b"GET /v1/top?interval_s=1&limit=1&sort=backlog HTTP/1.1\r\nhost: x\r\n\r\n")
         seen = b""
@@ -263,6 +261,6 @@ async def test_intervals_come_as_events(house: House) -> None:
 )
 @in_house()
 async def test_what_cannot_be_asked(house: House, query: str) -> None:
-    async with serving(AdminApi(house.broker.admin, lambda _: PROGRAM).respond, house.core.limits) as door:
+    async with admin_door(house) as door:
         assert (await door.dial().ask("GET", f"/v1/top?{query}")).status == 400
         assert (await door.dial().ask("POST", "/v1/top")).status == 405

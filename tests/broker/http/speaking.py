@@ -32,13 +32,15 @@ class Peer:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._rest = b""
+        self.gone = False
+        """Whether the server did not listen any more, the last time that something was said."""
 
     async def send(self, data: bytes) -> None:
         """Say these bytes; a server that does not listen any more is no error here."""
         try:
             await self.stream.send_all(data)
         except trio.BrokenResourceError:
-            pass
+            self.gone = True
 
     async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request, and its response."""

@@ -10,8 +10,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.house import House, in_house
-from broker.http.speaking import Peer, serving
-from roost_broker.http.admin import AdminApi
+from broker.http.admin_door import acting, admin_door
+from broker.http.speaking import Peer
 from roost_broker.http.prometheus import CONTENT_TYPE
 from roost_broker.outlet import LINGER_S
 from roost_protocol.admin.route import PROGRAM, Caller
@@ -33,7 +33,7 @@ class Family(NamedTuple):
 @asynccontextmanager
 async def scraped(house: House, caller: Caller = PROGRAM) -> AsyncIterator[Peer]:
     """A connection to the admin API of the house."""
-    async with serving(AdminApi(house.broker.admin, lambda _: caller).respond, house.core.limits) as door:
+    async with admin_door(house, acting(caller)) as door:
         yield door.dial()
 
 

@@ -1,7 +1,9 @@
 """HTTP/1.1: requests one after the other within bounds, and an answer to whatever else comes."""
 
+import errno
 import logging
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import trio
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from broker.house import in_virtual_time
-from broker.http.speaking import request, serving
-from roost_broker.http.server import EventStream, Request, RequestFailed, Response
+from broker.http.speaking import Door, request, serving
+from roost_broker.http.server import LINGER_S, EventStream, HttpServer, Request, RequestFailed, Response
 from roost_protocol.limits import KIB, Limits
 
 LIMITS = Limits(http_body_bytes_max=4 * KIB, http_timeout_s=30, http_connections_max=2)
@@ -345,3 +347,158 @@ async def test_a_peer_that_takes_no_events_is_let_go() -> None:
             second = door.dial()
             await second.send(request("HEAD", "/"))
             assert (await second.answer(head=True)).status == 200
+
+
+@in_virtual_time
+async def test_a_peer_that_goes_amid_its_events_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    ended = trio.Event()
+
+    async def many(asked: Request) -> EventStream:
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    await trio.sleep(0.001)
+                    yield b"x" * 1_000
+            finally:
+                ended.set()
+
+        return EventStream(events=events())
+
+    async with serving(many, LIMITS) as door:
+        for how in ("aclose", "send_eof"):
+            peer = door.dial(lockstep=True)
+            await peer.send(request("GET", "/"))
+            await peer.answer()
+            await peer.stream.receive_some(10)
+            await getattr(peer.stream, how)()
+            with trio.fail_after(5):
+                await ended.wait()
+            ended = trio.Event()
+            await trio.sleep(1)
+    assert not caplog.records
+
+
+@in_virtual_time
+async def test_events_that_nobody_waits_for_any_more_are_ended_at_once() -> None:
+    """Not when the collector comes by: until then they would hold on to what they listen to."""
+    ended = trio.Event()
+
+    async def at_once(asked: Request) -> EventStream:
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x"
+                    await trio.lowlevel.checkpoint()
+            finally:
+                ended.set()
+
+        return EventStream(events=events())
+
+    async with serving(at_once, Limits(http_timeout_s=1)) as door:
+        peer = door.dial(lockstep=True)
+        await peer.send(request("GET", "/"))
+        await peer.answer()
+        await peer.stream.receive_some(10)
+        await peer.stream.aclose()
+        with trio.fail_after(5):
+            await ended.wait()
+
+
+@in_virtual_time
+async def test_a_refusal_is_seen_by_a_peer_that_sends_its_whole_body_first(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial(lockstep=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.stream.send_all, request("POST", "/a", b"x" * 10 * 1024 * KIB))
+            answer = await peer.answer()
+        assert answer.status == 413
+        await peer.stream.aclose()
+    assert not caplog.records
+
+
+@in_virtual_time
+async def test_but_not_for_ever() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("POST", "/a", None, content_length="1000000000000"))
+        assert (await peer.answer()).status == 413
+        began = trio.current_time()
+        while not peer.gone:
+            await peer.send(b"x" * 1_000)
+            await trio.sleep(0.1)
+        assert trio.current_time() - began <= LINGER_S + 0.2
+
+
+@in_virtual_time
+async def test_what_is_wrong_after_head_has_its_body() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.ask("HEAD", "/a")
+        await peer.send(b"rubbish\r\n\r\n")
+        answer = await peer.answer()
+        assert (answer.status, answer.json["status"]) == (400, 400)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "content-type"])
+@in_virtual_time
+async def test_a_header_that_must_not_come_twice(name: str) -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(f"GET /a HTTP/1.1\r\nhost: x\r\n{name}: a\r\n{name.lower()}: b\r\n\r\n".encode())
+        answer = await peer.answer()
+        assert answer.status == 400
+        assert "more than once" in answer.json["detail"]
+
+
+@in_virtual_time
+async def test_an_answer_may_have_headers_of_its_own() -> None:
+    async def respond(asked: Request) -> Response:
+        if asked.target == "/fail":
+            raise RequestFailed(405, "Method Not Allowed", "not so", (("allow", "GET"),))
+        return Response(status=200, body=b"{}", headers=(("x-more", "1"),))
+
+    async with serving(respond, LIMITS) as door:
+        peer = door.dial()
+        assert (await peer.ask("GET", "/fail")).headers["allow"] == "GET"
+        assert (await peer.ask("GET", "/")).headers["x-more"] == "1"
+
+
+class CountingDoor(Door):
+    """Counts how many were let in; fails for want of descriptors now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted = 0
+        self.faults: list[OSError] = []
+
+    async def accept(self) -> trio.abc.Stream:
+        if self.faults:
+            raise self.faults.pop()
+        stream = await super().accept()
+        self.accepted += 1
+        return stream
+
+
+@in_virtual_time
+async def test_whoever_has_no_place_is_not_let_in() -> None:
+    """An open connection costs a descriptor, of which devices need most."""
+    door = CountingDoor()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(HttpServer(echo, LIMITS).serve, cast("trio.SocketListener", door))
+        peers = [door.dial() for _ in range(50)]
+        await trio.sleep(1)
+        assert door.accepted == LIMITS.http_connections_max
+        for peer in peers:
+            assert (await peer.ask("GET", "/a", connection="close")).status == 200
+        nursery.cancel_scope.cancel()
+
+
+@in_virtual_time
+async def test_no_more_descriptors_are_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    door = CountingDoor()
+    door.faults = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENFILE, "Too many open files")]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(HttpServer(echo, LIMITS).serve, cast("trio.SocketListener", door))
+        assert (await door.dial().ask("GET", "/a")).status == 200
+        nursery.cancel_scope.cancel()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2

@@ -24,6 +24,27 @@ async def test_only_its_owner_may_use_it(tmp_path: Path) -> None:
         assert await served.receive_some() == b"x"
 
 
+async def test_members_of_a_group_may_as_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "admin.sock"
+    os.chmod(tmp_path, 0o711)  # noqa: S103
+    async with open_admin_socket(path, os.getgid()):
+        there = path.stat()
+        assert (stat.S_IMODE(there.st_mode), there.st_gid) == (0o660, os.getgid())
+    assert not caplog.records
+
+
+async def test_a_folder_that_they_cannot_get_into_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.chmod(tmp_path, 0o700)
+    await open_admin_socket(tmp_path / "admin.sock", os.getgid()).aclose()
+    assert f"cannot get into {tmp_path}" in caplog.text
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may give a file to any group")
+def test_a_group_that_the_socket_cannot_be_given_to(tmp_path: Path) -> None:
+    with pytest.raises(AdminSocketUnusable, match="not permitted"):
+        open_admin_socket(tmp_path / "admin.sock", 0)
+
+
 async def test_the_mask_of_the_process_is_as_before(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

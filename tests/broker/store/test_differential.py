@@ -27,6 +27,7 @@ from roost_broker.store.journal import (
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.operations import (
+    AddAdmin,
     ChangeMembers,
     CreateGroup,
     CreateUser,
@@ -40,6 +41,7 @@ from roost_broker.store.operations import (
     OperationResult,
     Published,
     PublishMessage,
+    RemoveAdmin,
     Retention,
     SetPassword,
     SetRelation,
@@ -53,7 +55,12 @@ from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
 LIMITS = Limits(
-    publish_max=3, devices_per_user_max=3, group_members_max=3, groups_per_user_max=2, relations_per_user_max=3
+    publish_max=3,
+    devices_per_user_max=3,
+    group_members_max=3,
+    groups_per_user_max=2,
+    relations_per_user_max=3,
+    admins_max=2,
 )
 
 USERS = ("a", "b", "c", "d")  # the numbers 1 to 4, of which the first three are there from the start
@@ -131,6 +138,8 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
     ),
     st.tuples(st.just("trim"), RETENTION, st.integers(0, 4), st.integers(1, 3), st.integers(1, 8)),
     st.tuples(st.just("user"), NAMES),
+    st.tuples(st.just("admin"), NAMES, st.sampled_from(["read", "operate", "admin"]), st.integers(0, 3)),
+    st.tuples(st.just("no admin"), NAMES),
     st.tuples(st.just("password"), NUMBERS, st.none() | DEVICES),
     st.tuples(st.just("group"), GROUPS, NUMBERS, st.lists(NAMES, max_size=3)),
     st.tuples(
@@ -176,6 +185,10 @@ def operation_of(both: Both, plan: Plan) -> Operation:
             return Trim(retention=retention, after=after, users_max=users_max, entries_max=entries_max)
         case ("user", name):
             return CreateUser(name=name, password_hash=f"hash of {name}")
+        case ("admin", name, role, token):
+            return AddAdmin(name=name, role=role, token_digest=f"admin token {token}".encode())
+        case ("no admin", name):
+            return RemoveAdmin(name=name)
         case ("password", user, device):
             kept_device = None if device is None else device_number(both, user, device)
             return SetPassword(user=user, password_hash=f"hash at {both.now_ms}", keep_device=kept_device)
@@ -274,6 +287,10 @@ def everything(store: Store) -> Iterator[object]:
     yield store.list_users("a", 1)
     yield store.list_groups("", 10)
     yield store.list_groups("g", 1)
+    yield store.list_admins("", 10)
+    yield store.list_admins("b", 1)
+    # Two may have been given the same token; which of them it is then, nobody promised.
+    yield [store.admin_by_digest(f"admin token {token}".encode()) is None for token in range(4)]
     addresses = [f"user/{name}" for name in USERS] + [f"group/{name}" for name in ("g", "h", "a")]
     for user, name in enumerate(USERS, 1):
         yield store.account(name)

@@ -21,7 +21,7 @@ from roost_broker.store.errors import ReadFailed
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import DATA_FILE
 from roost_broker.store.lmdb_tables import COUNTERS, META_LAST, NUMBER, PAIR
-from roost_broker.store.operations import Published, Retention, Trim
+from roost_broker.store.operations import CreateUser, Published, Retention, Trim
 from roost_protocol.limits import KIB, MIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -90,8 +90,10 @@ def test_publishes_stop_at_the_reserve_and_go_on_after_a_trim(tmp_path: Path) ->
     with opened(tmp_path, map_bytes=3 * MIB, reserve_bytes=1 * MIB) as store:
         talk = Talk(store)
         for _ in range(3):
+            assert store.statistics().has_room
             talk.write_until(lambda results: results[0].reason is Reason.QUOTA_EXCEEDED)
             sizes = store.statistics()
+            assert not sizes.has_room
             assert sizes.map_bytes - sizes.reserve_bytes < sizes.used_bytes + 256 * KIB
             refused = talk.write(2)
             assert refused == [
@@ -114,6 +116,23 @@ def test_an_outcome_and_a_lasting_refusal_go_before_the_lack_of_room(tmp_path: P
         assert (again.reason, again.retransmission) == (Reason.SUCCESS, True)
         unknown = talk.world.publish(talk.phone, "user/nobody", n=talk.phone.n + 1)
         assert (unknown.reason, unknown.settled) == (Reason.UNKNOWN_RECIPIENT, True)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 600])
+def test_a_name_that_cannot_be_a_key_refuses_its_batch_and_no_other(tmp_path: Path, name: str) -> None:
+    """Whoever embeds a broker may give it any name. It is no reason to stop."""
+    with opened(tmp_path) as store:
+        talk = Talk(store)
+        talk.write(3)
+        with pytest.raises(CommitRefused, match="a name is empty, or too long") as caught:
+            talk.world.do(CreateUser(name="carol", password_hash=""), CreateUser(name=name, password_hash=""))
+        assert caught.value.reason is Reason.MALFORMED_PACKET
+        assert store.account("carol") is None
+        assert store.account(name) is None
+        assert store.group(name) is None
+        assert talk.write()[0].reason is Reason.SUCCESS
+        talk.check_dense()
+    check_file(tmp_path)
 
 
 def test_a_batch_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
