@@ -8,11 +8,15 @@ from typing import Any
 
 import click
 
+from roost_admin.backup import backup, compact, restore
 from roost_admin.chat.command import chat
+from roost_admin.config import config
 from roost_admin.demo.command import demo
+from roost_admin.drain import drain
 from roost_admin.failures import EX_USAGE
 from roost_admin.groups import groups
 from roost_admin.options import Place, place_options
+from roost_admin.reload import reload
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
@@ -113,7 +117,10 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
     context.obj = Place(data, socket)
 
 
-for _command in (serve, status, users, sessions, groups, chat, demo, bench, verify_history):
+_COMMANDS: tuple[click.Command, ...] = (serve, status, users, sessions, groups, chat, demo, bench, verify_history)
+_COMMANDS += (config, reload, drain, backup, restore, compact)
+
+for _command in _COMMANDS:
     root.add_command(_command)
 
 

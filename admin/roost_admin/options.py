@@ -64,8 +64,12 @@ def asks_broker(function: Function) -> Function:
 
 def place(context: click.Context, given: Place) -> Place:
     """The nearest of what was said: at the command, right after `roost`, or in the environment."""
-    outer = context.find_object(Place)
-    return given or outer or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
+    return flagged_place(context, given) or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
+
+
+def flagged_place(context: click.Context, given: Place) -> Place:
+    """The nearest of what was said on the command line, which may be nothing."""
+    return given or context.find_object(Place) or Place()
 
 
 def socket_path(where: Place) -> Path:

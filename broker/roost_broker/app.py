@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,15 +17,17 @@ from typing import Any, Self
 import trio
 
 from roost_broker.administration import Administration
-from roost_broker.config import Config, ConfigurationError, load, parse_listen
+from roost_broker.config import Config, ConfigurationError, parse_listen, reachable_by_others
 from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.callers import unix_caller
 from roost_broker.http.server import HttpServer
-from roost_broker.http.unix import open_admin_socket
+from roost_broker.http.unix import open_admin_socket, path_unfit
 from roost_broker.offload import OwnThread, ThreadOffload
+from roost_broker.process import Process
 from roost_broker.retention import RetentionKeeper
 from roost_broker.server import Server
+from roost_broker.settings import Settings, settings_of, settings_of_program
 from roost_broker.store import Store
 from roost_broker.transport import Listener
 from roost_broker.transport.tcp import TcpListener
@@ -62,14 +63,17 @@ def open_store(config: Config, around: Surroundings) -> Store:
     )
 
 
+def problems_of_use(config: Config) -> list[str]:
+    """What can be told of a configuration without opening anything: why a broker would not start with it."""
+    return [why_not for why_not in (reachable_by_others(config), path_unfit(config.admin_path)) if why_not is not None]
+
+
 def open_listener(config: Config) -> Listener:
     """Listen as configured. Raises ListenerUnusable."""
+    why_not = reachable_by_others(config)
+    if why_not is not None:
+        raise ListenerUnusable(why_not)
     host, port = parse_listen(config.listen)
-    if not _is_loopback(host) and not config.listen_beyond_loopback:
-        raise ListenerUnusable(
-            f"listen = {config.listen}: others could reach it, and nothing is encrypted; "
-            "to do so all the same, set listen_beyond_loopback = true"
-        )
     try:
         return TcpListener.open(host, port)
     except OSError as error:
@@ -78,20 +82,13 @@ def open_listener(config: Config) -> Listener:
         raise ListenerUnusable(f"cannot listen on {config.listen}: {error}") from error
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Broker:
     """A whole broker in this process: `async with roost.Broker(data="…", listen="127.0.0.1:0") as broker: …`.
 
     `config` (or a few of its values by name: `data`, `listen`, …) says what it is; the other parameters put
     something else in the place of the machine's clock, disk and network. With `store` or `listeners` given, the
     configured ones are not opened; the caller's store is closed at the end all the same. With `admin_socket=False`
-    there is no admin API.
+    there is no admin API. `process` lets admins reload the configuration and end the broker.
 
     Entering raises StoreUnusable, ListenerUnusable, AdminSocketUnusable or ConfigurationError. Leaving drains for
     `config.drain_s` at most; leaving by cancellation stops at once, and loses nothing that was acknowledged. When the
@@ -100,17 +97,24 @@ class Broker:
 
     def __init__(
         self,
-        config: Config | None = None,
+        config: Config | Settings | None = None,
         *,
         store: Store | None = None,
         listeners: Sequence[Listener] | None = None,
         surroundings: Surroundings | None = None,
         admin_socket: bool = True,
+        process: Process | None = None,
         **values: Any,
     ) -> None:
         if config is not None and values:
             raise ConfigurationError(f"give either config or single values, not both: {', '.join(values)}")
-        self.config = config if config is not None else load(None, **values)
+        if config is None:
+            self._settings = settings_of_program(None, values)
+        else:
+            self._settings = settings_of(config) if isinstance(config, Config) else config
+        self.config = self._settings.config
+        """As it was at the start."""
+        self._process = process
         self._around = surroundings or real_surroundings()
         self._store = store
         self._given_listeners = listeners
@@ -120,6 +124,7 @@ class Broker:
         self._running: AbstractAsyncContextManager[None] | None = None
         self._core: Core | None = None
         self._server: Server | None = None
+        self._http: HttpServer | None = None
         self._acts: Administration | None = None
         self.addresses: list[str] = []
         """Where it listens, once it runs."""
@@ -205,13 +210,12 @@ class Broker:
         self.addresses = [listener.address for listener in self._listeners]
         core = self._core = Core(self.config, store, self._around, nursery)
         server = self._server = Server(core)
-        self._acts = Administration(core, server, self.addresses)
+        self._acts = Administration(core, server, self.addresses, self._settings, self._process)
         if self._with_admin:
             admin_socket = open_admin_socket(self.config.admin_path)
             self._has_admin_socket = True
-            nursery.start_soon(
-                HttpServer(AdminApi(self._acts, unix_caller).respond, self.config.limits).serve, admin_socket
-            )
+            self._http = HttpServer(AdminApi(self._acts, unix_caller).respond, self.config.limits)
+            nursery.start_soon(self._http.serve, admin_socket)
         nursery.start_soon(core.serve)
         nursery.start_soon(RetentionKeeper(core).serve)
         for listener in self._listeners:
@@ -221,11 +225,14 @@ class Broker:
     async def _drain(self) -> None:
         for listener in self._listeners:
             listener.close()
-        with trio.move_on_after(self.config.drain_s) as scope:
+        drain_s = self.core.config.drain_s
+        with trio.move_on_after(drain_s) as scope:
             await self.core.drain()
             await self.server.wait_no_connections()
+            if self._http is not None:
+                await self._http.wait_answered()
         if scope.cancelled_caught:
-            _log.warning("not everybody was gone within %s s", self.config.drain_s)
+            _log.warning("not everybody was gone within %s s", drain_s)
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

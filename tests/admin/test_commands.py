@@ -34,7 +34,17 @@ LEAVES = dict(leaves(root))
 TALKS = {("serve",), ("chat",)}
 """Commands that are a conversation and give no document."""
 
-IN_OTHER_TESTS = {("demo",), ("verify-history",)}
+IN_OTHER_TESTS = {
+    ("demo",),
+    ("verify-history",),
+    ("config", "check"),
+    ("config", "show"),
+    ("reload",),
+    ("drain",),
+    ("backup",),
+    ("restore",),
+    ("compact",),
+}
 
 ARGUMENTS = {
     ("status",): [],

@@ -12,7 +12,8 @@ from click import Group
 
 import roost
 from roost_admin.main import main
-from roost_broker.config import Config, PasswordConfig, load
+from roost_broker.config import Config, PasswordConfig
+from roost_broker.settings import load
 from roost_protocol.limits import Limits
 
 ROOT = Path(__file__).parents[2]

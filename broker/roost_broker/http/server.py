@@ -6,7 +6,9 @@ never a traceback on the wire.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import h11
 import msgspec
@@ -74,25 +76,42 @@ class HttpServer:
         self._respond = respond
         self._limits = limits
         self._places = trio.CapacityLimiter(limits.http_connections_max)
+        self._exchanges: set[_Exchange] = set()
+        self._answered = trio.lowlevel.ParkingLot()
 
     async def serve(self, listener: trio.SocketListener) -> None:
         """Serve connections until cancelled."""
         await trio.serve_listeners(self._serve_connection, [listener])
 
+    async def wait_answered(self) -> None:
+        """Wait until no request is being answered, but for those whose answer is a stream. Safe to cancel."""
+        while any(exchange.answering for exchange in self._exchanges):
+            await self._answered.park()
+
     async def _serve_connection(self, stream: trio.abc.Stream) -> None:
         async with stream, self._places:
+            exchange = _Exchange(stream, self._respond, self._limits, self._answered.unpark_all)
+            self._exchanges.add(exchange)
             try:
-                await _Exchange(stream, self._respond, self._limits).run()
+                await exchange.run()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the peer went away: there is nobody to answer
             except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
                 _log.exception("connection closed after an internal error")
+            finally:
+                self._exchanges.discard(exchange)
+                self._answered.unpark_all()
 
 
 class _Exchange:
     """Requests and responses on one connection."""
 
-    def __init__(self, stream: trio.abc.Stream, respond: Respond, limits: Limits) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, respond: Respond, limits: Limits, answered: Callable[[], object]
+    ) -> None:
+        self.answering = False
+        """Whether a request is read whose answer is not sent yet."""
+        self._answered = answered
         self._stream = stream
         self._respond = respond
         self._limits = limits
@@ -109,11 +128,14 @@ class _Exchange:
                 request = await self._next()
                 if request is None:
                     return
+                self.answering = True
                 answer = await self._answer(request)
                 if isinstance(answer, EventStream):
                     stream = answer
                 else:
                     await self._write(answer, close=False)
+            self.answering = False
+            self._answered()
             if stream is not None:
                 await self._stream_events(stream)
                 return
@@ -220,9 +242,12 @@ class _Exchange:
         await self._send(self._connection.send(h11.EndOfMessage()) or b"")
 
     async def _send(self, data: bytes) -> bool:
-        """Send a part of an answer; False if it is not taken in time: half of it may be sent, so nothing can follow."""
+        """Send a part of an answer; False if it is not taken in time (half of it may be sent), or the peer is gone."""
         with trio.move_on_after(self._limits.http_timeout_s) as scope:
-            await self._stream.send_all(data)
+            try:
+                await self._stream.send_all(data)
+            except trio.BrokenResourceError:
+                return False
         return not scope.cancelled_caught
 
     async def _cancel_when_gone(self, scope: trio.CancelScope) -> None:
@@ -236,9 +261,19 @@ class _Exchange:
 
 
 async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[bytes]) -> None:
-    async with to:
+    async with to, closed_at_the_end(events):
         async for event in events:
             await to.send(event)
+
+
+@asynccontextmanager
+async def closed_at_the_end(events: AsyncIterator[Any]) -> AsyncIterator[None]:
+    """Close a generator of events at the end of the block, however it ends: it may have work under way."""
+    try:
+        yield
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 def _address(stream: trio.abc.Stream) -> str:

@@ -40,15 +40,21 @@ class AdminSocketUnusable(Exception):
     """The admin socket cannot be made; the message says why."""
 
 
+def path_unfit(path: Path) -> str | None:
+    """Why no socket can be at this path, wherever it is."""
+    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
+        return None
+    return f"admin socket {path}: the path of a Unix socket has at most {PATH_BYTES_MAX} bytes; set admin_socket"
+
+
 def open_admin_socket(path: Path) -> trio.SocketListener:
     """Listen on a Unix socket at `path`, mode 0600. A stale one of a dead process is replaced.
 
     Raises AdminSocketUnusable.
     """
-    if len(os.fsencode(path)) > PATH_BYTES_MAX:
-        raise AdminSocketUnusable(
-            f"admin socket {path}: the path of a Unix socket has at most {PATH_BYTES_MAX} bytes; set admin_socket"
-        )
+    why_not = path_unfit(path)
+    if why_not is not None:
+        raise AdminSocketUnusable(why_not)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)

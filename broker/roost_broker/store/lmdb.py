@@ -16,6 +16,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -27,6 +28,7 @@ import msgspec
 from roost_broker.store import lmdb_accounts, lmdb_publish, lmdb_sessions, lmdb_trim
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
+from roost_broker.store.lmdb_copy import copy_environment
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
 from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.operations import (
@@ -52,6 +54,7 @@ from roost_broker.store.operations import (
     Trim,
     UserRow,
 )
+from roost_broker.store.port import Copier
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -268,6 +271,10 @@ class LmdbStore:
             messages=counts["messages"],
             entries=counts["inbox"],
         )
+
+    def copier(self) -> Copier | None:
+        """See `Store.copier`."""
+        return partial(copy_environment, self._env)
 
     def close(self) -> None:
         """See `Store.close`."""

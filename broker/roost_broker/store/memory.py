@@ -40,6 +40,7 @@ from roost_broker.store.operations import (
     Trim,
     UserRow,
 )
+from roost_broker.store.port import Copier
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -223,6 +224,10 @@ class MemoryStore:
             messages=len({entry.message_id for entry in state.entries.values()}),
             entries=len(state.entries),
         )
+
+    def copier(self) -> Copier | None:
+        """See `Store.copier`."""
+        return None
 
     def close(self) -> None:
         """See `Store.close`; here there is nothing to let go of."""

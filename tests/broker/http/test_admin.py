@@ -11,6 +11,9 @@ from broker.house import House, in_house
 from broker.http.speaking import Peer, serving
 from roost_broker.http.admin import AdminApi
 from roost_broker.store import CommitRefused
+from roost_protocol.admin.backup import BACKUP
+from roost_protocol.admin.config import CONFIG_RELOAD, CONFIG_SHOW
+from roost_protocol.admin.drain import DRAIN
 from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_LIST
 from roost_protocol.admin.route import PROGRAM, Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
@@ -43,8 +46,10 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
         (GROUPS_CREATE, "/v1/groups", body(name="Schach ♟", owner="alice", members=["bob"])),
         (GROUPS_LIST, "/v1/groups", None),
         (GROUPS_CHANGE, "/v1/groups/Schach%20%E2%99%9F/members", body(add=["carol"], remove=["alice"])),
+        (CONFIG_SHOW, "/v1/config", None),
     ]
-    assert {route for route, _, _ in asked} == set(ROUTES)
+    # A house has neither a disk nor a process of its own: see test_what_a_house_cannot_do.
+    assert {route for route, _, _ in asked} == set(ROUTES) - {BACKUP, CONFIG_RELOAD, DRAIN}
     async with api(house) as peer:
         answers: dict[Route[Any], Any] = {}
         for route, target, sent in asked:
@@ -54,6 +59,14 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
     assert answers[STATUS].sessions == 1
     assert answers[SESSIONS_KICK].terminals == ("pc",)
     assert answers[GROUPS_CHANGE].members == ("bob", "carol")
+
+
+@in_house()
+async def test_what_a_house_cannot_do(house: House) -> None:
+    async with api(house) as peer:
+        for target, sent in (("/v1/backup", body(folder="/b")), ("/v1/reload", body()), ("/v1/drain", body())):
+            answer = await peer.ask("POST", target, sent)
+            assert (answer.status, bool(answer.json["detail"])) == (422, True)
 
 
 @in_house()
