@@ -75,9 +75,10 @@ class AdminApi:
         try:
             data = None if body is None else msgspec.json.encode(body)
             response = self._begin(connection, route.method, target(route, names, query), data)
-            if response.status != http.client.OK:
-                raise _refusal(response.status, response.read())
-            yield self._events(response, route.gives)
+            with response:
+                if response.status != http.client.OK:
+                    raise _refusal(response.status, response.read())
+                yield self._events(response, route.gives)
         finally:
             connection.close()
 

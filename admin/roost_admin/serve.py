@@ -223,7 +223,8 @@ async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
             tell_ready(ready_fd, broker.addresses, admin_socket)
     notify_systemd("READY=1")
     if sys.stderr.isatty() and not (await broker.admin.status.show()).users:
-        say("no users yet; create one with `roost users add NAME`")
+        with suppress(OSError):  # the terminal was closed meanwhile
+            say("no users yet; create one with `roost users add NAME`")
 
 
 def _say_stopping() -> None:

@@ -1,6 +1,7 @@
 """The configuration of a running broker: what is in force, and reading it again."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -9,7 +10,7 @@ from roost_broker.administration.acts import Act, Acts, NotDone
 from roost_broker.config import ConfigurationError
 from roost_broker.reload import RELOADABLE, changes, config_rows
 from roost_broker.settings import combined
-from roost_protocol.admin.config import CONFIG_RELOAD, CONFIG_SHOW, ConfigShown, Reload, Reloaded
+from roost_protocol.admin.config import CONFIG_RELOAD, CONFIG_SHOW, ConfigChange, ConfigShown, Reload, Reloaded
 from roost_protocol.admin.route import PROGRAM, Caller, Route
 from roost_protocol.reasons import Reason
 
@@ -56,12 +57,16 @@ class Configuration(Acts):
                 raise NotDone(Reason.UNSPECIFIED_ERROR, text) from error
             applied = tuple(changes(self._running, running))
             self._running, self._read = running, read
-            self._core.adopt(running.config)
-            self._process.adopt(running.config)
             waiting = tuple(changes(running, read))
-        for change in applied:
-            _log.info("reload by %s: %s = %r, was %r", caller.name, change.key, change.after, change.before)
-        if waiting:
-            _log.warning("a restart is needed for %s", ", ".join(change.key for change in waiting))
-        _log.info("configuration reloaded, %d values changed", len(applied))
+            self._core.adopt(running.config)
+            _log_changes(applied, waiting, caller)
+            self._process.adopt(running.config)  # last: it may be that less is logged from here on
         return Reloaded(applied=applied, needs_restart=waiting)
+
+
+def _log_changes(applied: Sequence[ConfigChange], waiting: Sequence[ConfigChange], caller: Caller) -> None:
+    for change in applied:
+        _log.info("reload by %s: %s = %r, was %r", caller.name, change.key, change.after, change.before)
+    if waiting:
+        _log.warning("a restart is needed for %s", ", ".join(change.key for change in waiting))
+    _log.info("configuration reloaded, %d values changed", len(applied))

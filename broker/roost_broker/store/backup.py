@@ -38,8 +38,8 @@ class Backup:
     def __init__(self, folder: Path) -> None:
         if not folder.is_absolute():
             raise CopyFailed(f"a backup goes to an absolute path, not to {folder}", Reason.MALFORMED_PACKET)
-        if folder.name in ("", ".."):
-            raise CopyFailed(f"{folder} is no name for a new folder", Reason.MALFORMED_PACKET)
+        if folder.name in ("", "..") or "\0" in str(folder):
+            raise CopyFailed(f"{str(folder)!r} is no name for a new folder", Reason.MALFORMED_PACKET)
         self.folder = folder
         self.partial = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
         """Where it is until it is whole."""

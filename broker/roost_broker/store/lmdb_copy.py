@@ -56,7 +56,7 @@ def copy_environment(env: "lmdb.Environment", file: Path, watch: Watch) -> int:
 
 def copy_failed(what: str, error: "OSError | lmdb.Error") -> CopyFailed:
     """The error that says in one line what could not be done, and why the system would not."""
-    code = (error.errno if isinstance(error, OSError) else error.code) or 0
+    code = (error.errno if isinstance(error, OSError) else getattr(error, "code", 0)) or 0
     why = os.strerror(code) if code > 0 else str(error)
     return CopyFailed(f"{what}: {why}", _REASONS.get(code, Reason.UNSPECIFIED_ERROR))
 

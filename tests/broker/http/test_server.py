@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import trio
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from broker.house import in_virtual_time
-from broker.http.speaking import request, serving
-from roost_broker.http.server import EventStream, Request, RequestFailed, Response
+from broker.http.speaking import Door, request, serving
+from roost_broker.http.server import EventStream, HttpServer, Request, RequestFailed, Response
 from roost_protocol.limits import KIB, Limits
 
 LIMITS = Limits(http_body_bytes_max=4 * KIB, http_timeout_s=30, http_connections_max=2)
@@ -344,3 +345,80 @@ async def test_a_peer_that_takes_no_events_is_let_go() -> None:
             second = door.dial()
             await second.send(request("HEAD", "/"))
             assert (await second.answer(head=True)).status == 200
+
+
+@in_virtual_time
+async def test_whoever_ends_the_server_can_wait_until_everybody_is_answered() -> None:
+    """But not for streams, which have no end of their own, and not for peers that ask nothing."""
+    asked = trio.Event()
+    go_on = trio.Event()
+
+    async def respond(request: Request) -> Response | EventStream:
+        if request.target == "/stream":
+            return EventStream(events=ticking())
+        asked.set()
+        await go_on.wait()
+        return Response(status=200, body=b"")
+
+    async def ticking() -> AsyncIterator[bytes]:
+        while True:
+            yield b"0"
+            await trio.sleep(1)
+
+    door = Door()
+    server = HttpServer(respond, LIMITS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, cast("trio.SocketListener", door))
+        stream, peer = door.dial(), door.dial()
+        await stream.send(request("GET", "/stream"))
+        await stream.answer()
+        with trio.fail_after(1):
+            await server.wait_answered()
+        await peer.send(request("GET", "/"))
+        await asked.wait()
+        with trio.move_on_after(1) as scope:
+            await server.wait_answered()
+        assert scope.cancelled_caught
+        go_on.set()
+        with trio.fail_after(1):
+            await server.wait_answered()
+        assert (await peer.answer()).status == 200
+        nursery.cancel_scope.cancel()
+
+
+@in_virtual_time
+async def test_events_are_closed_with_their_peer_wherever_they_are() -> None:
+    """Also while an event waits to be taken: a generator that has work under way must not wait for the collector."""
+    begun, ended = trio.Event(), trio.Event()
+
+    async def flood(_: Request) -> EventStream:
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    begun.set()
+                    yield b"x" * 100_000
+            finally:
+                ended.set()
+
+        return EventStream(events=events())
+
+    async with serving(flood, LIMITS) as door:
+        peer = door.dial(lockstep=True)
+        await peer.send(request("GET", "/"))
+        await peer.answer()
+        await begun.wait()
+        await peer.stream.aclose()
+        with trio.fail_after(1):
+            await ended.wait()
+
+
+@in_virtual_time
+async def test_a_peer_that_goes_amid_its_events_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ticks, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(request("GET", "/1000/0"))
+        await peer.answer()
+        await peer.stream.aclose()
+        with trio.move_on_after(5):
+            await trio.sleep_forever()
+    assert not [record for record in caplog.records if record.exc_info]
