@@ -146,9 +146,10 @@ class _Layers:
             if key is not None and text:
                 self._add(key, Source("environment", name), text, _from_text)
             elif key is None and name.startswith(PREFIX) and name not in OTHER_VARIABLES:
-                near = difflib.get_close_matches(name, variables(), 1, LIKENESS)
-                if near or TABLE_SIGN in name:
-                    self._problems.append(f"environment: unknown variable {name}{_hint(name, variables())}")
+                near = _nearest_variable(name)
+                if near is not None or TABLE_SIGN in name:
+                    hint = f"; did you mean {near}?" if near is not None else ""
+                    self._problems.append(f"environment: unknown variable {name}{hint}")
 
     def add_flag(self, key: str, source: Source, value: Any) -> None:
         """Add what a flag, or a program, says; a whole table may be given as it is."""
@@ -178,7 +179,7 @@ class _Layers:
             inner = _tables().get(key)
             if name not in fields:
                 where = f"[{prefix[:-1]}] " if prefix else ""
-                self._problem(prefix[:-1], f"{source.name}: {where}unknown key {name!r}{_hint(name, fields, table)}")
+                self._problem(prefix[:-1], f"{source.name}: {where}unknown key {name!r}{_hint(name, table)}")
             elif inner is None:
                 self._add(key, source, value, msgspec.convert)
             elif isinstance(value, dict):
@@ -255,9 +256,16 @@ def _from_text(text: str, kind: Any) -> Any:
     return msgspec.convert(text, kind, strict=False)
 
 
-def _hint(name: str, known: "set[str] | Mapping[str, Any]", table: type[msgspec.Struct] | None = None) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+def _nearest_variable(name: str) -> str | None:
+    """The variable that was perhaps meant. What all have in common does not count."""
+    known = {variable.removeprefix(PREFIX): variable for variable in variables()}
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1, LIKENESS)
+    return known[near[0]] if near else None
+
+
+def _hint(name: str, table: type[msgspec.Struct]) -> str:
+    fields = [field.encode_name for field in msgspec.structs.fields(table)]
+    near = difflib.get_close_matches(name, fields, 1)
     if near:
         return f"; did you mean {near[0]}?"
-    fields = [field.encode_name for field in msgspec.structs.fields(table)] if table is not None else []
     return f"; known are {', '.join(fields)}" if 0 < len(fields) <= NAMED_MAX else ""

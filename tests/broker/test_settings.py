@@ -182,6 +182,7 @@ def test_a_mistake_in_the_environment_is_named(variable: str, text: str, says: s
         "ROOST_CONFIG",
         "ROOST_CONTEXT",
         "ROOST_IMAGE_TAG",
+        "ROOST_TOKEN",
     ],
 )
 def test_variables_of_others_are_left_alone(variable: str) -> None:

@@ -109,6 +109,9 @@ class _Work:
             except CopyFailed as error:
                 _log.error("no backup was made: %s", error)
                 last = self.told("failed", reason=error.reason, text=str(error))
+            except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
+                _log.exception("no backup was made, for an internal error")
+                last = self.told("failed", reason=Reason.UNSPECIFIED_ERROR, text="see the broker's log")
             else:
                 _log.info("backup made: %s, %d bytes", self.backup.folder, record.data_bytes)
                 last = self.told("done", record=record)
@@ -144,7 +147,9 @@ class _Work:
         command = [sys.executable, "-P", "-m", backup_check.__name__]
         arguments = [os.fspath(self.backup.partial), str(made_ms), installed_version()]
         try:
-            done = await trio.run_process([*command, *arguments], capture_stdout=True, capture_stderr=True, check=False)
+            done = await trio.run_process(
+                [*command, *arguments], capture_stdout=True, capture_stderr=True, check=False, env=_environment()
+            )
         except OSError as error:
             raise CopyFailed(f"cannot start the check of the backup: {error}", Reason.UNSPECIFIED_ERROR) from error
         if done.returncode:
@@ -152,3 +157,8 @@ class _Work:
             text = said[-1] if said else f"its check ended with status {done.returncode}"
             raise CopyFailed(text, Reason.UNSPECIFIED_ERROR)
         return msgspec.json.decode(done.stdout, type=BackupRecord)
+
+
+def _environment() -> dict[str, str]:
+    """That of this process; and what it imports, the check can import, whatever the program has done to its path."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -153,6 +153,20 @@ async def test_a_copy_that_is_damaged_is_no_backup(tmp_path: Path) -> None:
     assert not there(tmp_path, "backup*")
 
 
+async def test_a_defect_does_not_end_the_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class DefectiveStore(HeldStore):
+        def _copy(self, copier: Copier | None, file: Path, watch: Watch) -> int:
+            raise ZeroDivisionError
+
+    store = DefectiveStore(tmp_path / "data")
+    async with Broker(Config(), store=store, listeners=[MemoryListener()], admin_socket=False) as broker:
+        told = [each async for each in await begin(broker, tmp_path / "backup")]
+        assert (told[-1].step, told[-1].reason) == ("failed", Reason.UNSPECIFIED_ERROR)
+        await broker.create_user("later", PASSWORD)
+    assert not there(tmp_path, "backup*")
+    assert [record for record in caplog.records if record.exc_info]
+
+
 @pytest.mark.parametrize(
     ("folder", "reason"),
     [

@@ -14,13 +14,14 @@ from broker.store.filled import make_filled
 from broker.store.killed import kills
 from broker.store.tables import check_tables, read_tables
 from broker.store.test_backup import back_up, ignore
+from broker.store.test_lmdb_space import small_disk
 from broker.store.world import START_MS, World, seeded
 from roost_broker.store import CopyFailed, StoreInUse, StoreUnusable
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import held
 from roost_broker.store.lmdb_tables import COUNTERS, META_LAST
 from roost_broker.store.replace import compact, restore
-from roost_protocol.limits import KIB, Limits
+from roost_protocol.limits import KIB, MIB, Limits
 from roost_protocol.reasons import Reason
 
 
@@ -157,6 +158,20 @@ def test_what_is_replaced_is_moved_aside(backup: Path, data: Path, tmp_path: Pat
     with pytest.raises(CopyFailed, match="aside"):
         restore(backup, data, replace=True, now_ms=START_MS)  # that name is taken
     assert read_tables(data) == restored
+
+
+@pytest.mark.process
+def test_what_is_replaced_stays_on_its_own_file_system(backup: Path, data: Path, tmp_path: Path) -> None:
+    """A volume that is mounted as the data folder."""
+    before = read_tables(data)
+    with small_disk(tmp_path / "volume", 8 * MIB) as volume:
+        shutil.copy(data / "data.mdb", volume / "data.mdb")
+        done = restore(backup, volume, replace=True, now_ms=START_MS)
+        assert done.aside == volume / "before-restore-20231114T221320Z"
+        assert read_tables(done.aside) == before
+        assert len(read_tables(volume)["messages"]) == 7
+        with_a_store(volume)
+    assert not list(tmp_path.glob("*before-restore*"))
 
 
 def test_a_store_in_use_is_not_replaced(backup: Path, data: Path) -> None:
