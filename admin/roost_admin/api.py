@@ -57,14 +57,18 @@ class AdminApi:
             after = page.next
 
     @contextmanager
-    def follow(self, route: Route[G], *names: str, query: msgspec.Struct | None = None) -> Iterator[Iterator[G]]:
+    def follow(
+        self, route: Route[G], *names: str, query: msgspec.Struct | None = None, body: msgspec.Struct | None = None
+    ) -> Iterator[Iterator[G]]:
         """The events of a route that streams, until the broker ends them. Leaving the block ends them, too."""
         connection = self._connection()
         try:
-            response = self._begin(connection, route.method, target(route, names, query), None)
-            if response.status != http.client.OK:
-                raise _refusal(response.status, response.read())
-            yield self._events(response, route.gives)
+            data = None if body is None else msgspec.json.encode(body)
+            response = self._begin(connection, route.method, target(route, names, query), data)
+            with response:
+                if response.status != http.client.OK:
+                    raise _refusal(response.status, response.read())
+                yield self._events(response, route.gives)
         finally:
             connection.close()
 

@@ -7,12 +7,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from roost_admin.config import reader
 from roost_admin.failures import EX_CONFIG, EX_IOERR, EX_USAGE, Failure, only_exception
-from roost_admin.options import Place, place, place_options
+from roost_admin.options import Place, place_options
 
 if TYPE_CHECKING:
     from roost import Broker
@@ -30,7 +31,12 @@ COLLECT_AFTER = 50_000
 @click.command("serve")
 @place_options
 @click.option("--listen", metavar="HOST:PORT", help="Where devices connect; port 0 takes a free one. [127.0.0.1:7300]")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file; options go over it.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file; the environment goes over it, options over both. [env: ROOST_CONFIG]",
+)
 @click.option(
     "--admin-socket", type=click.Path(path_type=Path), metavar="PATH", help="Where the admin API listens; as --socket."
 )
@@ -54,7 +60,7 @@ def serve(
     log_level: str | None,
     ready_fd: int | None,
 ) -> None:
-    """Run a broker. It needs no configuration.
+    """Run a broker. It needs no configuration; see `roost config show`.
 
     SIGTERM and Ctrl-C let it drain: what is under way is finished, every device is told to come back later, and the
     exit status is 0. A second one stops it at once; nothing that was acknowledged is lost either way. The log goes
@@ -66,23 +72,21 @@ def serve(
         roost serve --data /var/lib/roost --config /etc/roost.toml
     """
     from roost_broker.app import Broker
-    from roost_broker.config import ConfigurationError, load
+    from roost_broker.config import ConfigurationError
+    from roost_broker.process import Process
 
     if ready_fd is not None:
         _check_open(ready_fd)
-    where = place(context, Place(data, admin_socket or socket))
+    where = Place(data, admin_socket or socket)
+    read = reader(context, where, config, listen=listen, log_level=log_level.upper() if log_level else None)
     try:
-        settings = load(
-            config,
-            data=str(where.data) if where.data else None,
-            admin_socket=str(where.socket) if where.socket else None,
-            listen=listen,
-            log_level=log_level.upper() if log_level else None,
-        )
+        settings = read()
     except ConfigurationError as error:
         raise Failure(str(error), EX_CONFIG) from error
     os.umask(PRIVATE)
-    context.exit(_run(Broker(settings), ready_fd))
+    signals = _Signals()
+    process = Process(reread=read, adopt=_adopt, end=signals.end)
+    context.exit(_run(Broker(settings, process=process), signals, ready_fd))
 
 
 def _check_open(fd: int) -> None:
@@ -92,7 +96,14 @@ def _check_open(fd: int) -> None:
         raise Failure(f"--ready-fd {fd}: {error.strerror}", EX_USAGE) from error
 
 
-def _run(broker: "Broker", ready_fd: int | None) -> int:
+def _adopt(config: Any) -> None:
+    """A reload has changed the configuration: what of it is not the broker's own."""
+    import logging
+
+    logging.getLogger().setLevel(config.log_level)
+
+
+def _run(broker: "Broker", signals: "_Signals", ready_fd: int | None) -> int:
     """Run the broker to its end; the exit status. Raises Failure."""
     import trio
 
@@ -105,7 +116,7 @@ def _run(broker: "Broker", ready_fd: int | None) -> int:
     start_logging(broker.config.log_level)
     _collect_seldom()
     try:
-        return trio.run(_serve, broker, ready_fd)
+        return trio.run(_serve, broker, signals, ready_fd)
     except BaseExceptionGroup as group:
         error = only_exception(group)
         match error:
@@ -130,14 +141,13 @@ def _collect_seldom() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
-async def _serve(broker: "Broker", ready_fd: int | None) -> int:
+async def _serve(broker: "Broker", signals: "_Signals", ready_fd: int | None) -> int:
     """Serve until a signal says to stop; the exit status."""
     import trio
 
-    signals = _Signals()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(signals.watch, received)
+            nursery.start_soon(signals.watch, received, broker)
             with signals.at_once:
                 async with broker:
                     await _say_ready(broker, ready_fd)
@@ -148,7 +158,11 @@ async def _serve(broker: "Broker", ready_fd: int | None) -> int:
 
 
 class _Signals:
-    """The first signal asks the broker to drain, the second to stop at once; before it is ready, the first does."""
+    """The first signal asks the broker to drain, the second to stop at once; before it is ready, the first does.
+
+    SIGHUP is another thing: it has the configuration read again. But when the terminal that the broker was started on
+    is closed, it comes too, and then it is the first signal.
+    """
 
     def __init__(self) -> None:
         import trio
@@ -157,19 +171,39 @@ class _Signals:
         self._first = trio.Event()
         self._ready = False
         self._last = 0
+        self._on_terminal = sys.stderr.isatty()
 
     @property
     def exit_status(self) -> int:
         """0 after a drain; else as a shell has it for the signal that cut it short."""
         return SIGNALLED + self._last if self.at_once.cancel_called else 0
 
-    async def watch(self, received: AsyncIterator[int]) -> None:
+    def end(self) -> None:
+        """Ask the broker to drain, as the first signal does. Idempotent."""
+        self._first.set()
+
+    async def watch(self, received: AsyncIterator[int], broker: "Broker") -> None:
         """Take signals, until cancelled."""
         async for number in received:
+            if number == signal.SIGHUP and not self._terminal_is_gone():
+                await self._reload(broker)
+                continue
             self._last = number
             if self._first.is_set() or not self._ready:
                 self.at_once.cancel()
             self._first.set()
+
+    def _terminal_is_gone(self) -> bool:
+        return self._on_terminal and not sys.stderr.isatty()
+
+    async def _reload(self, broker: "Broker") -> None:
+        """Read the configuration again; what came of it, the broker logs."""
+        from roost_broker.administration import NotDone
+        from roost_protocol.admin.route import Caller
+
+        if self._ready and not self._first.is_set():
+            with suppress(NotDone):
+                await broker.admin.configuration.reload(caller=Caller(name="SIGHUP", role="admin"))
 
     async def wait_first(self) -> None:
         """The broker is ready: wait for the first signal."""
@@ -190,7 +224,8 @@ async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
             tell_ready(ready_fd, broker.addresses, admin_socket, broker.admin_address)
     notify_systemd("READY=1")
     if sys.stderr.isatty() and not (await broker.admin.status.show()).users:
-        say("no users yet; create one with `roost users add NAME`")
+        with suppress(OSError):  # the terminal was closed meanwhile
+            say("no users yet; create one with `roost users add NAME`")
 
 
 def _say_stopping() -> None:

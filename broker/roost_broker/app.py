@@ -20,17 +20,19 @@ import trio
 from roost_broker.administration import Administration
 from roost_broker.audit import FILE_NAME as AUDIT_FILE_NAME
 from roost_broker.audit import AuditLog
-from roost_broker.config import Config, ConfigurationError, ListenerUnusable, load, reachable_host_port
+from roost_broker.config import Config, ConfigurationError, ListenerUnusable, reachable_by_others, reachable_host_port
 from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.callers import BearerCallers, Callers, UnixCallers, group_number
 from roost_broker.http.server import HttpServer
 from roost_broker.http.tcp import address_of, open_admin_listener
-from roost_broker.http.unix import open_admin_socket
+from roost_broker.http.unix import open_admin_socket, path_unfit
 from roost_broker.offload import OwnThread, ThreadOffload
+from roost_broker.process import Process
 from roost_broker.readiness import ReadinessCheck
 from roost_broker.retention import RetentionKeeper
 from roost_broker.server import Server
+from roost_broker.settings import Settings, settings_of, settings_of_program
 from roost_broker.store import Store
 from roost_broker.transport import Listener
 from roost_broker.transport.tcp import TcpListener
@@ -62,6 +64,12 @@ def open_store(config: Config, around: Surroundings) -> Store:
     )
 
 
+def problems_of_use(config: Config) -> list[str]:
+    """What can be told of a configuration without opening anything: why a broker would not start with it."""
+    unfit = path_unfit(config.admin_path)
+    return reachable_by_others(config) + ([] if unfit is None else [unfit])
+
+
 def open_listener(config: Config) -> Listener:
     """Listen as configured. Raises ListenerUnusable."""
     host, port = reachable_host_port(config.listen, beyond_loopback=config.listen_beyond_loopback, key="listen")
@@ -79,7 +87,7 @@ class Broker:
     `config` (or a few of its values by name: `data`, `listen`, …) says what it is; the other parameters put
     something else in the place of the machine's clock, disk and network. With `store` or `listeners` given, the
     configured ones are not opened; the caller's store is closed at the end all the same. With `admin_socket=False`
-    there is no admin API, nor an audit log.
+    there is no admin API, nor an audit log. `process` lets admins reload the configuration and end the broker.
 
     Entering raises StoreUnusable, ListenerUnusable, AdminSocketUnusable, AuditLogUnusable or ConfigurationError.
     Leaving drains for `config.drain_s` at most; leaving by cancellation stops at once, and loses nothing that was
@@ -89,17 +97,24 @@ class Broker:
 
     def __init__(
         self,
-        config: Config | None = None,
+        config: Config | Settings | None = None,
         *,
         store: Store | None = None,
         listeners: Sequence[Listener] | None = None,
         surroundings: Surroundings | None = None,
         admin_socket: bool = True,
+        process: Process | None = None,
         **values: Any,
     ) -> None:
         if config is not None and values:
             raise ConfigurationError(f"give either config or single values, not both: {', '.join(values)}")
-        self.config = config if config is not None else load(None, **values)
+        if config is None:
+            self._settings = settings_of_program(None, values)
+        else:
+            self._settings = settings_of(config) if isinstance(config, Config) else config
+        self.config = self._settings.config
+        """As it was at the start."""
+        self._process = process
         self._around = surroundings or real_surroundings()
         self._store = store
         self._given_listeners = listeners
@@ -110,6 +125,7 @@ class Broker:
         self._running: AbstractAsyncContextManager[None] | None = None
         self._core: Core | None = None
         self._server: Server | None = None
+        self._http: list[HttpServer] = []
         self._acts: Administration | None = None
         self._audit: AuditLog | None = None
         self.admin_address = ""
@@ -202,7 +218,7 @@ class Broker:
         self.addresses = [listener.address for listener in self._listeners]
         core = self._core = Core(self.config, store, self._around, nursery)
         server = self._server = Server(core)
-        self._acts = Administration(core, server, self.addresses)
+        self._acts = Administration(core, server, self.addresses, self._settings, self._process)
         doors = self._open_admin(core, self._acts) if self._with_admin else []
         await nursery.start(core.serve)
         for door in doors:
@@ -221,7 +237,9 @@ class Broker:
         def served(listener: trio.SocketListener, callers: Callers) -> Callable[[], Awaitable[None]]:
             self._admin_listeners.append(listener)
             api = AdminApi(acts, callers, audit, readiness)
-            return partial(HttpServer(api.respond, config.limits).serve, listener)
+            server = HttpServer(api.respond, config.limits)
+            self._http.append(server)
+            return partial(server.serve, listener)
 
         group = group_number(config.admin_group)
         admin_socket = open_admin_socket(config.admin_path, group)
@@ -237,11 +255,14 @@ class Broker:
     async def _drain(self) -> None:
         for listener in self._listeners:
             listener.close()
-        with trio.move_on_after(self.config.drain_s) as scope:
+        drain_s = self.core.config.drain_s
+        with trio.move_on_after(drain_s) as scope:
             await self.core.drain()
             await self.server.wait_no_connections()
+            for server in self._http:
+                await server.wait_answered()
         if scope.cancelled_caught:
-            _log.warning("not everybody was gone within %s s", self.config.drain_s)
+            _log.warning("not everybody was gone within %s s", drain_s)
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

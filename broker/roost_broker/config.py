@@ -1,29 +1,33 @@
 """The configuration: one tree of typed values, every one with a default that is safe on loopback.
 
-Read from a TOML file whose tables are the classes below. An unknown key is an error with a suggestion, so that a
-typing mistake never silently leaves a default in force.
+The classes below are the tables of the TOML file; `settings` reads it, and whatever goes over it.
 """
 
-import difflib
 import math
-import tomllib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from roost_broker.store.operations import Retention
 from roost_protocol.hosts import is_loopback
-from roost_protocol.limits import MIB, Limits
+from roost_protocol.limits import MIB, Limits, Unfit
 from roost_protocol.names import check_terminal
 
 DEFAULT_PORT = 7300
 DAY_MS = 24 * 3600 * 1000
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 TERMINAL_TYPES = ("phone", "pc", "pad", "web", "watch", "tv", "bot")
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; the message says which value, what was found and what is allowed."""
+    """The configuration cannot be used; `problems` say which values, what was found and what is allowed."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,13 +105,18 @@ class Config(Section, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say. Raises ValueError."""
+        """Check what the types cannot say. Raises Unfit."""
+        problems = tuple(self._problems())
+        if problems:
+            raise Unfit(*problems)
+
+    def _problems(self) -> Iterator[str]:
         for terminal in self.terminal_types:
-            check_terminal(terminal)
+            yield from _why_not(check_terminal, terminal)
         if not self.terminal_types:
-            raise ValueError("terminal_types is empty: nobody could log in")
-        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError(f"log_level is DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
+            yield "terminal_types is empty: nobody could log in"
+        if self.log_level not in LOG_LEVELS:
+            yield f"log_level is DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}"
         amounts = {
             "drain_s": self.drain_s,
             **{f"retention.{k}": v for k, v in msgspec.structs.asdict(self.retention).items()},
@@ -115,17 +124,17 @@ class Config(Section, frozen=True, kw_only=True):
         }
         for name, amount in amounts.items():
             if not 0 <= amount < math.inf:
-                raise ValueError(f"{name} is a number from 0 on, not {amount}")
+                yield f"{name} is a number from 0 on, not {amount}"
         if not self.retention.interval_s:
-            raise ValueError("retention.interval_s is above 0")
+            yield "retention.interval_s is above 0"
         # RFC 9106, 3.1: at least one pass, and 8 KiB for each lane.
         if self.passwords.passes < 1 or self.passwords.memory_kib < 8:
-            raise ValueError("passwords.passes is at least 1, passwords.memory_kib at least 8")
+            yield "passwords.passes is at least 1, passwords.memory_kib at least 8"
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
-            raise ValueError("store.reserve_bytes is above 0 and below store.map_bytes")
-        parse_listen(self.listen)
+            yield "store.reserve_bytes is above 0 and below store.map_bytes"
+        yield from _why_not(parse_listen, self.listen)
         if self.admin_listen:
-            parse_listen(self.admin_listen, "admin_listen")
+            yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
 
     @property
     def admin_path(self) -> Path:
@@ -154,48 +163,34 @@ class ListenerUnusable(Exception):
 
 def reachable_host_port(listen: str, *, beyond_loopback: bool, key: str) -> HostPort:
     """Where to listen, if that may be. Raises ListenerUnusable: others could reach it, and nobody has said they may."""
-    where = parse_listen(listen, key)
-    if not is_loopback(where.host) and not beyond_loopback:
-        raise ListenerUnusable(
-            f"{key} = {listen}: others could reach it, and nothing is encrypted; "
-            f"to do so all the same, set {key}_beyond_loopback = true"
-        )
-    return where
+    why_not = _beyond_loopback(listen, allowed=beyond_loopback, key=key)
+    if why_not is not None:
+        raise ListenerUnusable(why_not)
+    return parse_listen(listen, key)
 
 
-def load(path: Path | None, **overrides: Any) -> Config:
-    """The configuration: the defaults, then the file, then `overrides` that are not None.
+def reachable_by_others(config: Config) -> list[str]:
+    """Why the broker must not listen where it should: in the clear where others reach it, and nobody said so."""
+    found = [
+        _beyond_loopback(config.listen, allowed=config.listen_beyond_loopback, key="listen"),
+        config.admin_listen
+        and _beyond_loopback(config.admin_listen, allowed=config.admin_listen_beyond_loopback, key="admin_listen"),
+    ]
+    return [why_not for why_not in found if why_not]
 
-    Raises ConfigurationError for a file that cannot be read, for unknown keys and for values out of range.
-    """
-    tree: dict[str, Any] = {}
-    if path is not None:
-        tree = _read(path)
-        _refuse_unknown(tree, Config, f"{path}: ")
-    tree |= {key: value for key, value in overrides.items() if value is not None}
+
+def _beyond_loopback(listen: str, *, allowed: bool, key: str) -> str | None:
+    if allowed or is_loopback(parse_listen(listen, key).host):
+        return None
+    return (
+        f"{key} = {listen}: others could reach it, and nothing is encrypted; "
+        f"to do so all the same, set {key}_beyond_loopback = true"
+    )
+
+
+def _why_not(check: Callable[[str], object], value: str) -> Iterator[str]:
+    """What a check has against a value."""
     try:
-        return msgspec.convert(tree, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path or 'command line'}: {error}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not TOML: {error}") from error
-
-
-def _refuse_unknown(tree: dict[str, Any], section: type[msgspec.Struct], where: str) -> None:
-    """Raise ConfigurationError for the first key that is not one of ours, with the nearest that is."""
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
-    for key, value in tree.items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(fields)}"
-            raise ConfigurationError(f"{where}unknown key {key!r}{hint}")
-        inner = fields[key]
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            _refuse_unknown(value, inner, f"{where}[{key}] ")
+        check(value)
+    except ValueError as error:
+        yield str(error)

@@ -125,6 +125,12 @@ class Core:
             if isinstance(self._writer, OwnThread):
                 self._writer.close()
 
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from now on, as far as it can change: see `reload`."""
+        self.config = config
+        self.limits = config.limits
+        self.damper.change(config.limits.takeovers_max, config.limits.takeover_window_s)
+
     # --- sessions ---
 
     def begin(self, session: Session, logged_in: LoggedIn) -> None:

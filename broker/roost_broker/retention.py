@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from roost_broker.batcher import Settlement
-from roost_broker.config import DAY_MS
+from roost_broker.config import DAY_MS, RetentionConfig
 from roost_broker.store import CommitRefused
 from roost_broker.store.journal import first_number_at
 from roost_broker.store.operations import (
@@ -43,9 +43,13 @@ class RetentionKeeper:
 
     def __init__(self, core: "Core") -> None:
         self._core = core
-        self._config = core.config.retention
         self._clock_offset_ms = self._offset_ms()
         self._clock_is_off = False
+
+    @property
+    def _config(self) -> RetentionConfig:
+        """As it is now: a reload may change it."""
+        return self._core.config.retention
 
     async def serve(self) -> None:
         """Walk, rest for the configured interval, and so on, until cancelled."""

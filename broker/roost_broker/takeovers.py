@@ -42,6 +42,13 @@ class TakeoverDamper:
         """Log-ins told to wait, of the pairs that are remembered, since their latest row of takeovers began."""
         self.damped = 0
 
+    def change(self, takeovers_max: int, window_s: float) -> None:
+        """Go by other bounds from now on; what happened counts."""
+        if takeovers_max != self._takeovers_max:
+            self._recent = {key: deque(times, maxlen=takeovers_max) for key, times in self._recent.items()}
+        self._takeovers_max = takeovers_max
+        self._window_s = window_s
+
     def record(self, user: int, terminal: str, now: float) -> None:
         """A takeover happened."""
         key = (user, terminal)

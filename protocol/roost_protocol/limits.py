@@ -63,8 +63,16 @@ class Row(NamedTuple):
     bound: Bound
 
 
+class Unfit(ValueError):
+    """Values that cannot be, all of them: `problems` has a line for each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The bounds that a site may set. Raises ValueError for one out of its range or at odds with another."""
+    """The bounds that a site may set. Raises Unfit for one out of its range or at odds with another."""
 
     # --- the wire ---
     frame_bytes_max: Annotated[
@@ -155,26 +163,34 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     listing_max: Annotated[int, Bound("rows", 1, 10_000, "rows in one answer of the admin API")] = 1_000
 
     def __post_init__(self) -> None:
-        """Check each limit against its range, and those that hang together against each other."""
+        """Check each limit against its range, and those that hang together against each other. Raises Unfit."""
+        # Only numbers within their ranges are held against each other: one mistake is told once.
+        problems = tuple(self._out_of_range()) or tuple(self._at_odds())
+        if problems:
+            raise Unfit(*problems)
+
+    def _out_of_range(self) -> Iterator[str]:
         for row in self.table():
             value, (unit, least, most, _) = getattr(self, row.name), row.bound
             if not least <= value <= most:
-                raise ValueError(f"limits.{row.name} = {value}: allowed are {least} to {most} {unit}")
+                yield f"limits.{row.name} = {value}: allowed are {least} to {most} {unit}"
+
+    def _at_odds(self) -> Iterator[str]:
         # A body may cross the wire as base64 (JSON), which makes it a third longer (RFC 4648, section 4).
-        self._at_most(
+        yield from self._at_most(
             "body_bytes_max",
             (self.frame_bytes_max - FRAME_OVERHEAD_BYTES) * 3 // 4,
             "three quarters of frame_bytes_max",
         )
-        self._at_most("connect_bytes_max", self.frame_bytes_max, "frame_bytes_max")
-        self._at_most("body_bytes_max", self.batch_bytes_max, "batch_bytes_max")
-        self._at_most("group_members_max", self.batch_entries_max, "batch_entries_max")
-        self._at_most("batch_operations_max", self.queue_operations_max, "queue_operations_max")
-        self._at_most("connections_before_login_max", self.connections_max, "connections_max")
+        yield from self._at_most("connect_bytes_max", self.frame_bytes_max, "frame_bytes_max")
+        yield from self._at_most("body_bytes_max", self.batch_bytes_max, "batch_bytes_max")
+        yield from self._at_most("group_members_max", self.batch_entries_max, "batch_entries_max")
+        yield from self._at_most("batch_operations_max", self.queue_operations_max, "queue_operations_max")
+        yield from self._at_most("connections_before_login_max", self.connections_max, "connections_max")
 
-    def _at_most(self, name: str, most: int, why: str) -> None:
+    def _at_most(self, name: str, most: int, why: str) -> Iterator[str]:
         if getattr(self, name) > most:
-            raise ValueError(f"limits.{name} = {getattr(self, name)}: at most {most} is allowed ({why})")
+            yield f"limits.{name} = {getattr(self, name)}: at most {most} is allowed ({why})"
 
     @classmethod
     def table(cls) -> Iterator[Row]:

@@ -37,9 +37,22 @@ TALKS = {("serve",), ("chat",)}
 """Commands that are a conversation and give no document."""
 
 IN_OTHER_TESTS = {
-    ("demo",), ("verify-history",), ("contexts", "list"), ("contexts", "add"), ("contexts", "remove"),
-    ("explain",), ("events",), ("sessions", "watch"),
-}  # fmt: skip
+    ("demo",),
+    ("verify-history",),
+    ("contexts", "list"),
+    ("contexts", "add"),
+    ("contexts", "remove"),
+    ("explain",),
+    ("events",),
+    ("sessions", "watch"),
+    ("config", "check"),
+    ("config", "show"),
+    ("reload",),
+    ("drain",),
+    ("backup",),
+    ("restore",),
+    ("compact",),
+}
 
 ARGUMENTS = {
     ("status",): [],

@@ -107,7 +107,7 @@ async def test_single_values_in_place_of_a_configuration(tmp_path: Path) -> None
         assert broker.config.data == str(tmp_path / "d")
     with pytest.raises(ConfigurationError, match="not both: data"):
         Broker(Config(), data="x")
-    with pytest.raises(ConfigurationError, match="unknown field"):
+    with pytest.raises(ConfigurationError, match="unknown key 'dta'; did you mean data"):
         Broker(dta="x")
 
 

@@ -1,4 +1,4 @@
-"""The configuration: defaults, files, and what each mistake is answered with."""
+"""The configuration: its defaults, and what it does not take."""
 
 from pathlib import Path
 from typing import Any
@@ -8,106 +8,23 @@ import pytest
 from roost_broker.config import (
     DAY_MS,
     Config,
-    ConfigurationError,
     HostPort,
     PasswordConfig,
     RetentionConfig,
     StoreConfig,
-    load,
     parse_listen,
+    reachable_by_others,
 )
 from roost_broker.store.operations import Retention
-from roost_protocol.limits import Limits
-
-
-def write(folder: Path, text: str) -> Path:
-    path = folder / "roost.toml"
-    path.write_text(text, "utf-8")
-    return path
+from roost_protocol.limits import Limits, Unfit
 
 
 def test_nothing_need_be_configured() -> None:
-    config = load(None)
-    assert config == Config()
+    config = Config()
     assert parse_listen(config.listen).host == "127.0.0.1"
     assert not config.listen_beyond_loopback
     assert not config.admin_listen
     assert not config.admin_group
-
-
-def test_a_file_and_overrides_go_over_the_defaults(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        'data = "from-file"\nlisten = "127.0.0.1:1"\nterminal_types = ["phone"]\n'
-        "[retention]\nage_days = 7\n[limits]\npublish_max = 8\n[store]\nmap_bytes = 200_000_000\n",
-    )
-    config = load(path, listen="127.0.0.1:2", data=None)
-    assert (config.data, config.listen, config.terminal_types) == ("from-file", "127.0.0.1:2", ("phone",))
-    assert (config.retention.age_days, config.limits.publish_max, config.store.map_bytes) == (7, 8, 200_000_000)
-    assert config.retention.count == RetentionConfig().count
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ('lisen = "127.0.0.1:1"', "unknown key 'lisen'; did you mean listen?"),
-        ("[retention]\nage_day = 1", r"\[retention\] unknown key 'age_day'; did you mean age_days?"),
-        ("[limits]\npublishes = 1", r"\[limits\] unknown key 'publishes'"),
-        ("zzzzzz = 1", "unknown key 'zzzzzz'; known are data, listen"),
-        ("listen = 7300", r"Expected `str`, got `int` - at `\$.listen`"),
-        ('listen = "7300"', "listen is host:port"),
-        ('listen = "127.0.0.1:70000"', "port of 0 to 65535"),
-        ('admin_listen = "7301"', "admin_listen is host:port"),
-        ('admin_lisen = "127.0.0.1:0"', "did you mean admin_listen?"),
-        ("[retention]\ncount = 1.5", "Expected `int`"),
-        ("[retention]\ncount = -1", "retention.count is a number from 0 on, not -1"),
-        ("[retention]\nage_days = -1", "retention.age_days is a number from 0 on"),
-        ("[retention]\nbytes = -1", "retention.bytes is a number from 0 on"),
-        ("[retention]\nforget_devices_days = -1", "retention.forget_devices_days is a number from 0 on"),
-        ("[retention]\ninterval_s = 0", "interval_s is above 0"),
-        ("[retention]\nage_days = nan", "retention.age_days is a number from 0 on, not nan"),
-        ("[retention]\nage_days = inf", "age_days"),
-        ("[retention]\nforget_devices_days = inf", "forget_devices_days"),
-        ("[retention]\ninterval_s = nan", "interval_s"),
-        ("drain_s = -1", "drain_s is a number from 0 on, not -1"),
-        ("drain_s = nan", "drain_s is a number from 0 on, not nan"),
-        ("[limits]\npublish_max = 0", "limits.publish_max = 0: allowed are 1 to 4096 publishes"),
-        ("[limits]\nbody_bytes_max = 1_000_000", "three quarters of frame_bytes_max"),
-        ("[store]\nreserve_bytes = 0", "reserve_bytes"),
-        ("[store]\nmap_bytes = 1\nreserve_bytes = 1", "below store.map_bytes"),
-        ("terminal_types = []", "nobody could log in"),
-        ('terminal_types = ["Phone"]', "a terminal type is a lower-case word"),
-        ('log_level = "info"', "log_level is DEBUG, INFO"),
-        ("[passwords]\npasses = 0", "passwords.passes"),
-        ("[passwords]\nmemory_kib = 4", "passwords.memory_kib"),
-        ("retention = 3", r"Expected `object`, got `int` - at `\$.retention`"),
-        ("listen = ", "is not TOML"),
-    ],
-)
-def test_a_mistake_in_a_file_is_named(tmp_path: Path, text: str, says: str) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(ConfigurationError, match=says) as error:
-        load(path)
-    assert str(error.value).startswith(str(path))
-    assert "\n" not in str(error.value) or "TOML" in str(error.value)
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        load(tmp_path / "none.toml")
-    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
-        load(tmp_path)
-    latin = tmp_path / "latin.toml"
-    latin.write_bytes(b'data = "\xe9"')
-    with pytest.raises(ConfigurationError, match="is not TOML"):
-        load(latin)
-
-
-def test_a_mistake_on_the_command_line_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="command line: Object contains unknown field `lisen`"):
-        load(None, lisen="127.0.0.1:1")
-    with pytest.raises(ConfigurationError, match="command line: listen is host:port"):
-        load(None, listen="x")
 
 
 @pytest.mark.parametrize(
@@ -153,3 +70,27 @@ def test_sections_that_are_made_by_hand_are_checked_as_well() -> None:
         Config(passwords=PasswordConfig(passes=0))
     with pytest.raises(ValueError, match="connections_max"):
         Config(limits=Limits(connections_max=10))
+
+
+def test_every_problem_is_told() -> None:
+    with pytest.raises(Unfit) as error:
+        Config(drain_s=-1, log_level="LOUD", terminal_types=("phone", "X"), listen="x")
+    assert [problem.split()[0] for problem in error.value.problems] == ["a", "log_level", "drain_s", "listen"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "beyond", "refused"),
+    [
+        ("127.0.0.1:0", False, False),
+        ("[::1]:0", False, False),
+        ("localhost:0", False, False),
+        ("0.0.0.0:0", False, True),
+        ("0.0.0.0:0", True, False),
+        ("example.com:0", False, True),
+    ],
+)
+def test_nobody_listens_where_others_reach_it_without_saying_so(listen: str, beyond: bool, refused: bool) -> None:
+    why_not = reachable_by_others(Config(listen=listen, listen_beyond_loopback=beyond))
+    assert bool(why_not) == refused
+    why_not = reachable_by_others(Config(admin_listen=listen, admin_listen_beyond_loopback=beyond))
+    assert [text.startswith("admin_listen = ") for text in why_not] == [True] * refused

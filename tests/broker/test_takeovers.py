@@ -28,6 +28,19 @@ def test_each_user_and_terminal_type_counts_by_itself() -> None:
     assert damper.wait_s(2, "pc", 1) is None
 
 
+def test_other_bounds_hold_from_now_on_and_what_happened_counts() -> None:
+    damper = TakeoverDamper(takeovers_max=3, window_s=60)
+    for now in (0.0, 1.0, 2.0):
+        damper.record(1, "pc", now)
+    damper.change(5, 60)
+    assert damper.wait_s(1, "pc", 3.0) is None
+    for now in (3.0, 4.0):
+        damper.record(1, "pc", now)
+    assert damper.wait_s(1, "pc", 5.0) == 55
+    damper.change(2, 10)
+    assert damper.wait_s(1, "pc", 5.0) == 8, "from the older of the newest two"
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takeovers, "KEYS_MAX", 3)
     damper = TakeoverDamper(takeovers_max=2, window_s=60)

@@ -12,7 +12,9 @@ from click import Group
 
 import roost
 from roost_admin.main import main
-from roost_broker.config import Config, PasswordConfig, load
+from roost_broker.config import Config, PasswordConfig
+from roost_broker.reload import AT_ONCE, NEW_CONNECTIONS
+from roost_broker.settings import load
 from roost_protocol.limits import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +72,18 @@ def test_the_file_of_the_operations_page_is_the_defaults(tmp_path: Path) -> None
         named = {field.name for field in msgspec.structs.fields(type(getattr(Config(), section)))}
         assert set(tree[section]) == named
     assert set(tree) == {field.name for field in msgspec.structs.fields(Config)}
+
+
+def test_what_the_operations_page_says_of_a_reload_is_so() -> None:
+    """The table in the page is the table in the code."""
+    rows = dict(re.findall(r"^\| (at once|for connections[^|]*) \| ([^|]*) \|$", OPERATIONS, re.MULTILINE))
+    for told, meant in zip(rows.values(), (AT_ONCE, NEW_CONNECTIONS), strict=True):
+        own, _, limits = told.partition("of the limits")
+        named = {f"limits.{name}" for name in re.findall(r"`(\w+)`", limits)}
+        for name in re.findall(r"`(\w+)`", own):
+            table = getattr(Config(), name)
+            named |= {f"{name}.{key}" for key in msgspec.structs.asdict(table)} if name == "retention" else {name}
+        assert named == meant
 
 
 def test_the_limits_of_the_operations_page_are_limits() -> None:

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from roost_broker.administration.acts import Act, Acts
 from roost_broker.administration.admins import Admins
+from roost_broker.administration.backup import Backups
+from roost_broker.administration.config import Configuration
+from roost_broker.administration.drain import Drains
 from roost_broker.administration.events import Events
 from roost_broker.administration.explain import Explain
 from roost_broker.administration.groups import Groups
@@ -15,13 +18,20 @@ from roost_protocol.admin.route import Route
 
 if TYPE_CHECKING:
     from roost_broker.core import Core
+    from roost_broker.process import Process
     from roost_broker.server import Server
+    from roost_broker.settings import Settings
 
 
 class Administration:
-    """Acts on one node. `listeners` are the addresses it listens on, for the status."""
+    """Acts on one node. `listeners` are the addresses it listens on, for the status.
 
-    def __init__(self, core: "Core", server: "Server", listeners: list[str]) -> None:
+    `settings` is its configuration at the start; `process` what it runs in, if that can do something for admins.
+    """
+
+    def __init__(
+        self, core: "Core", server: "Server", listeners: list[str], settings: "Settings", process: "Process | None"
+    ) -> None:
         self.core = core
         self.server = server
         self.status = Status(core, server, listeners)
@@ -32,6 +42,9 @@ class Administration:
         self.events = Events(core)
         self.top = TopActs(core, server)
         self.admins = Admins(core)
+        self.backups = Backups(core)
+        self.configuration = Configuration(core, settings, process)
+        self.drains = Drains(core, server, process)
         nouns: tuple[Acts, ...] = (
             self.status,
             self.users,
@@ -41,6 +54,9 @@ class Administration:
             self.events,
             self.top,
             self.admins,
+            self.backups,
+            self.configuration,
+            self.drains,
         )
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

@@ -115,6 +115,8 @@ class HttpServer:
         self._respond = respond
         self._limits = limits
         self._places = trio.Semaphore(limits.http_connections_max)
+        self._exchanges: set[_Exchange] = set()
+        self._answered = trio.lowlevel.ParkingLot()
 
     async def serve(self, listener: trio.SocketListener) -> None:
         """Serve connections until cancelled; the listener is closed then."""
@@ -133,22 +135,36 @@ class HttpServer:
                 _log.warning("cannot accept an admin connection: %s; trying again in %s s", error, ACCEPT_PAUSE_S)
             await trio.sleep(ACCEPT_PAUSE_S)
 
+    async def wait_answered(self) -> None:
+        """Wait until no request is being answered, but for those whose answer is a stream. Safe to cancel."""
+        while any(exchange.answering for exchange in self._exchanges):
+            await self._answered.park()
+
     async def _serve_connection(self, stream: trio.abc.Stream) -> None:
+        exchange = _Exchange(stream, self._respond, self._limits, self._answered.unpark_all)
+        self._exchanges.add(exchange)
         try:
             async with stream:
-                await _Exchange(stream, self._respond, self._limits).run()
+                await exchange.run()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer went away: there is nobody to answer
         except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
             _log.exception("connection closed after an internal error")
         finally:
+            self._exchanges.discard(exchange)
+            self._answered.unpark_all()
             self._places.release()
 
 
 class _Exchange:
     """Requests and responses on one connection."""
 
-    def __init__(self, stream: trio.abc.Stream, respond: Respond, limits: Limits) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, respond: Respond, limits: Limits, answered: Callable[[], object]
+    ) -> None:
+        self.answering = False
+        """Whether a request is read whose answer is not sent yet."""
+        self._answered = answered
         self._stream = stream
         self._respond = respond
         self._limits = limits
@@ -165,11 +181,14 @@ class _Exchange:
                 request = await self._next()
                 if request is None:
                     return
+                self.answering = True
                 answer = await self._answer(request)
                 if isinstance(answer, EventStream):
                     stream = answer
                 else:
                     await self._write(answer, close=False)
+            self.answering = False
+            self._answered()
             if stream is not None:
                 await self._stream_events(stream)
                 return

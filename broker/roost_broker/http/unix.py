@@ -45,6 +45,13 @@ class AdminSocketUnusable(Exception):
     """The admin socket cannot be made; the message says why."""
 
 
+def path_unfit(path: Path) -> str | None:
+    """Why no socket can be at this path, wherever it is."""
+    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
+        return None
+    return f"admin socket {path}: the path of a Unix socket has at most {PATH_BYTES_MAX} bytes; set admin_socket"
+
+
 def open_admin_socket(path: Path, group: int | None = None) -> trio.SocketListener:
     """Listen on a Unix socket at `path`, mode 0600; with the number of a `group`, mode 0660 and of that group.
 
@@ -52,10 +59,9 @@ def open_admin_socket(path: Path, group: int | None = None) -> trio.SocketListen
 
     Raises AdminSocketUnusable.
     """
-    if len(os.fsencode(path)) > PATH_BYTES_MAX:
-        raise AdminSocketUnusable(
-            f"admin socket {path}: the path of a Unix socket has at most {PATH_BYTES_MAX} bytes; set admin_socket"
-        )
+    why_not = path_unfit(path)
+    if why_not is not None:
+        raise AdminSocketUnusable(why_not)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)

@@ -1,6 +1,23 @@
 """Where messages are kept: the port, its in-memory model, and LMDB."""
 
-from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError, StoreUnusable
+from roost_broker.store.errors import (
+    CommitRefused,
+    CopyFailed,
+    OutcomeUnknown,
+    ReadFailed,
+    StoreError,
+    StoreInUse,
+    StoreUnusable,
+)
 from roost_broker.store.port import Store
 
-__all__ = ["CommitRefused", "OutcomeUnknown", "ReadFailed", "Store", "StoreError", "StoreUnusable"]
+__all__ = [
+    "CommitRefused",
+    "CopyFailed",
+    "OutcomeUnknown",
+    "ReadFailed",
+    "Store",
+    "StoreError",
+    "StoreInUse",
+    "StoreUnusable",
+]

@@ -3,8 +3,10 @@
 ::
 
     StoreError
-    ├── StoreUnusable      it cannot be opened: in use, unreadable, of a newer version, damaged
+    ├── StoreUnusable      it cannot be opened: unreadable, of a newer version, damaged
+    │   └── StoreInUse     by a broker that runs
     ├── ReadFailed         something could not be read
+    ├── CopyFailed         a backup, a restoration or a compaction was not done; what was there is as it was
     ├── CommitRefused      a transaction was not done, and is known not to be: nothing changed
     └── OutcomeUnknown     a transaction may or may not be durable: the process must stop and look again
 """
@@ -35,8 +37,28 @@ class StoreUnusable(StoreError):
         self.exit_status = exit_status
 
 
+class StoreInUse(StoreUnusable):
+    """A broker that runs has it open."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EX_CONFIG)
+
+
 class ReadFailed(StoreError):
     """A read came to nothing: the file is damaged, or more reads are under way than there are places for."""
+
+
+class CopyFailed(StoreError):
+    """A backup, a restoration or a compaction was not done, and left nothing behind.
+
+    `reason`: ALREADY_EXISTS (something is in its place), QUOTA_EXCEEDED (no space), NOT_AUTHORIZED (no right),
+    NOT_FOUND (something is not there), MALFORMED_PACKET (what was asked cannot be), UNSPECIFIED_ERROR (damaged, or the
+    disk failed).
+    """
+
+    def __init__(self, message: str, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class CommitRefused(StoreError):

@@ -16,6 +16,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -28,6 +29,7 @@ from roost_broker.store import lmdb_accounts, lmdb_admins, lmdb_journal, lmdb_pu
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
+from roost_broker.store.lmdb_copy import copy_environment
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
 from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.operations import (
@@ -60,6 +62,7 @@ from roost_broker.store.operations import (
     UserRow,
     WriteJournal,
 )
+from roost_broker.store.port import Copier
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -317,6 +320,10 @@ class LmdbStore:
             entries=counts["inbox"],
             journal=counts["journal"],
         )
+
+    def copier(self) -> Copier | None:
+        """See `Store.copier`."""
+        return partial(copy_environment, self._env)
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -8,8 +8,8 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import lmdb
 import lmdb.verify
 
-from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreUnusable
+from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreInUse, StoreUnusable
 from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ class Opened(NamedTuple):
     lock_fd: int
 
 
+class Stopped(NamedTuple):
+    """A store that nobody writes to. Of an older version it has the tables of that version."""
+
+    env: lmdb.Environment
+    version: int
+    tables: Mapping[str, "lmdb._Database"]
+
+
 def open_folder(path: Path, *, map_bytes: int, sync: bool) -> Opened:
     """Open the store in the folder `path`, and make both if they are not there. Raises StoreUnusable."""
     try:
@@ -78,6 +86,53 @@ def _unusable(path: Path, error: OSError) -> StoreUnusable:
     return StoreUnusable(f"cannot open the store in {path}: {where}: {error.strerror}", status)
 
 
+# --- a folder that no broker uses ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep every broker out of a folder, which must be there. Raises StoreUnusable: one uses it, or it is no folder."""
+    try:
+        lock_fd = _lock(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        yield
+    finally:
+        os.close(lock_fd)
+
+
+@contextmanager
+def opened_to_read(path: Path) -> Iterator[Stopped]:
+    """The store in a folder that nobody writes to meanwhile: a backup, or one that is `held`. Nothing is migrated.
+
+    Raises StoreUnusable, also in place of what LMDB raises in the block: then the file is damaged.
+    """
+    if not (path / DATA_FILE).exists():
+        raise StoreUnusable(f"there is no store in {path}: it has no {DATA_FILE}", EX_CONFIG)
+    try:
+        _check_whole(path / DATA_FILE)
+        env = lmdb.open(
+            os.fspath(path), max_dbs=_TABLES_MAX, readonly=True, lock=False, create=False, readahead=False,
+            lib_version=_ENGINE,
+        )  # fmt: skip
+    except OSError as error:
+        raise _unusable(path, error) from error
+    except lmdb.Error as error:
+        raise _damaged(path, error) from error
+    try:
+        with env.begin() as txn:
+            version = _schema_version(path, env, txn)
+            names = [name for name in Tables._fields if txn.get(name.encode()) is not None]
+        # Not within that transaction: it is kept for the next, not committed, and its handles with it.
+        tables = {name: env.open_db(name.encode(), create=False) for name in names}
+        yield Stopped(env, version, tables)
+    except (lmdb.Error, struct.error) as error:
+        raise _damaged(path, error) from error
+    finally:
+        env.close()
+
+
 # --- the folder ---------------------------------------------------------------------------------------------------
 
 
@@ -91,10 +146,10 @@ def _make_folder(path: Path) -> None:
             raise
         return
     path.chmod(_FOLDER_MODE)
-    _fsync_folder(path.parent)
+    fsync_folder(path.parent)
 
 
-def _fsync_folder(path: Path) -> None:
+def fsync_folder(path: Path) -> None:
     """Make the names in a folder durable."""
     folder_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -117,9 +172,8 @@ def _lock(path: Path) -> int:
     except BlockingIOError as error:
         holder = os.pread(lock_fd, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock_fd)
-        raise StoreUnusable(
-            f"the store in {path} is in use by another broker (process {holder}); a store is open in one at a time",
-            EX_CONFIG,
+        raise StoreInUse(
+            f"the store in {path} is in use by another broker (process {holder}); a store is open in one at a time"
         ) from error
     except BaseException:
         os.close(lock_fd)
@@ -144,7 +198,7 @@ def _open_locked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool) -> Ope
         env.reader_check()
         tables = _tables(path, env)
         if is_new and sync:
-            _fsync_folder(path)
+            fsync_folder(path)
     except (lmdb.Error, struct.error) as error:
         env.close()
         raise _damaged(path, error) from error

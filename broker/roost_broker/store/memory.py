@@ -48,6 +48,7 @@ from roost_broker.store.operations import (
     UserRow,
     WriteJournal,
 )
+from roost_broker.store.port import Copier
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -288,6 +289,10 @@ class MemoryStore:
             entries=len(state.entries),
             journal=len(state.journal),
         )
+
+    def copier(self) -> Copier | None:
+        """See `Store.copier`."""
+        return None
 
     def close(self) -> None:
         """See `Store.close`; here there is nothing to let go of."""

@@ -1,6 +1,7 @@
 """The port: what the broker asks of a store. One interface, one conformance suite, several fillings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from roost_broker.store.journal import JournalPage, Subject
@@ -20,6 +21,13 @@ from roost_broker.store.operations import (
     UserRow,
 )
 from roost_protocol.reasons import Reason
+
+Watch = Callable[[int], None]
+"""Told now and then how many bytes are written, from the thread that writes. What it raises ends the copy."""
+
+Copier = Callable[[Path, Watch], int]
+"""Writes a copy of the whole store, as of one commit, to a new file, durable; how many bytes. Commits go on meanwhile,
+but what they free is not used again until the copy is done. Raises CopyFailed, and then leaves no file."""
 
 
 class Store(Protocol):
@@ -136,6 +144,10 @@ class Store(Protocol):
 
     def statistics(self) -> StoreStatistics:
         """Sizes and counts as of now. May take time proportional to nothing but the number of tables."""
+        ...
+
+    def copier(self) -> Copier | None:
+        """What copies the store while it is in use; None if it keeps nothing on a disk."""
         ...
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from roost_protocol.admin import admins, events, explain, groups, sessions, status, top, users
+from roost_protocol.admin import admins, backup, config, drain, events, explain, groups, sessions, status, top, users
 from roost_protocol.admin.route import Route
 
 ROUTES: tuple[Route[Any], ...] = (
@@ -14,5 +14,8 @@ ROUTES: tuple[Route[Any], ...] = (
     *events.ROUTES,
     *top.ROUTES,
     *admins.ROUTES,
+    *backup.ROUTES,
+    *config.ROUTES,
+    *drain.ROUTES,
 )
 """Every route; no two have the same method and path."""

@@ -350,7 +350,7 @@ class Play:
 @given(ACTIONS)
 def test_every_verdict_is_true(actions: list[tuple[str, *tuple[object, ...]]]) -> None:
     async def main() -> None:
-        async with open_house() as house:
+        async with open_house(limits={"takeovers_max": 1_000}) as house:
             play = Play(house)
             alice = await house.log_in("alice")
             await house.log_in("bob", "phone", "b")

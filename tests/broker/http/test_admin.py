@@ -12,6 +12,7 @@ from broker.http.admin_door import admin_door
 from broker.http.speaking import Peer
 from roost_broker.store import CommitRefused
 from roost_protocol.admin.admins import ADMINS_ADD, ADMINS_LIST, ADMINS_REVOKE
+from roost_protocol.admin.config import CONFIG_SHOW
 from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_LIST
 from roost_protocol.admin.route import Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
@@ -47,6 +48,7 @@ async def test_every_route_has_an_act_and_is_answered_as_the_table_says(house: H
         (ADMINS_ADD, "/v1/admins", body(name="Zoë", role="read")),
         (ADMINS_LIST, "/v1/admins", None),
         (ADMINS_REVOKE, "/v1/admins/Zo%C3%AB", None),
+        (CONFIG_SHOW, "/v1/config", None),
     ]
     assert set(house.broker.admin.acts) == set(ROUTES)
     async with api(house) as peer:
@@ -58,6 +60,14 @@ async def test_every_route_has_an_act_and_is_answered_as_the_table_says(house: H
     assert answers[STATUS].sessions == 1
     assert answers[SESSIONS_KICK].terminals == ("pc",)
     assert answers[GROUPS_CHANGE].members == ("bob", "carol")
+
+
+@in_house()
+async def test_what_a_house_cannot_do(house: House) -> None:
+    async with api(house) as peer:
+        for target, sent in (("/v1/backup", body(folder="/b")), ("/v1/reload", body()), ("/v1/drain", body())):
+            answer = await peer.ask("POST", target, sent)
+            assert (answer.status, bool(answer.json["detail"])) == (422, True)
 
 
 @in_house()

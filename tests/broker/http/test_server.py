@@ -502,3 +502,42 @@ async def test_no_more_descriptors_are_waited_for(caplog: pytest.LogCaptureFixtu
         assert (await door.dial().ask("GET", "/a")).status == 200
         nursery.cancel_scope.cancel()
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+@in_virtual_time
+async def test_whoever_ends_the_server_can_wait_until_everybody_is_answered() -> None:
+    """But not for streams, which have no end of their own, and not for peers that ask nothing."""
+    asked = trio.Event()
+    go_on = trio.Event()
+
+    async def respond(request: Request) -> Response | EventStream:
+        if request.target == "/stream":
+            return EventStream(events=ticking())
+        asked.set()
+        await go_on.wait()
+        return Response(status=200, body=b"")
+
+    async def ticking() -> AsyncIterator[bytes]:
+        while True:
+            yield b"0"
+            await trio.sleep(1)
+
+    door = Door()
+    server = HttpServer(respond, LIMITS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, cast("trio.SocketListener", door))
+        stream, peer = door.dial(), door.dial()
+        await stream.send(request("GET", "/stream"))
+        await stream.answer()
+        with trio.fail_after(1):
+            await server.wait_answered()
+        await peer.send(request("GET", "/"))
+        await asked.wait()
+        with trio.move_on_after(1) as scope:
+            await server.wait_answered()
+        assert scope.cancelled_caught
+        go_on.set()
+        with trio.fail_after(1):
+            await server.wait_answered()
+        assert (await peer.answer()).status == 200
+        nursery.cancel_scope.cancel()
