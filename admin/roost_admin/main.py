@@ -11,6 +11,7 @@ import click
 from roost_admin.chat.command import chat
 from roost_admin.demo.command import demo
 from roost_admin.failures import EX_USAGE
+from roost_admin.fsck import fsck
 from roost_admin.groups import groups
 from roost_admin.options import Place, place_options
 from roost_admin.serve import serve
@@ -113,7 +114,7 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
     context.obj = Place(data, socket)
 
 
-for _command in (serve, status, users, sessions, groups, chat, demo, bench, verify_history):
+for _command in (serve, status, users, sessions, groups, fsck, chat, demo, bench, verify_history):
     root.add_command(_command)
 
 

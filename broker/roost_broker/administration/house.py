@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from roost_broker.administration.acts import Act
+from roost_broker.administration.fsck import Fsck
 from roost_broker.administration.groups import Groups
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
@@ -22,6 +23,7 @@ class Administration:
         self.users = Users(core)
         self.sessions = Sessions(core)
         self.groups = Groups(core)
-        nouns = (self.status, self.users, self.sessions, self.groups)
+        self.fsck = Fsck(core)
+        nouns = (self.status, self.users, self.sessions, self.groups, self.fsck)
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

@@ -9,7 +9,7 @@ import msgspec
 
 from roost_broker.administration import Administration, NotDone
 from roost_broker.http.callers import Callers
-from roost_broker.http.server import EventStream, Request, RequestFailed, Response
+from roost_broker.http.server import EventStream, Request, RequestFailed, Response, ending
 from roost_protocol.admin.route import ROLES, Asked, Caller, Route
 from roost_protocol.admin.table import ROUTES
 from roost_protocol.reasons import Reason
@@ -69,8 +69,9 @@ class AdminApi:
 
 
 async def _encoded(events: AsyncIterator[msgspec.Struct]) -> AsyncIterator[bytes]:
-    async for event in events:
-        yield msgspec.json.encode(event)
+    async with ending(events):
+        async for event in events:
+            yield msgspec.json.encode(event)
 
 
 _PATTERNS = tuple((re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path)), route) for route in ROUTES)

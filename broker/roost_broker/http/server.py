@@ -6,7 +6,9 @@ never a traceback on the wire.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import h11
 import msgspec
@@ -17,6 +19,8 @@ from roost_protocol.admin.route import Problem
 from roost_protocol.limits import Limits
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 READ_BYTES = 64 * 1024
 
@@ -65,6 +69,16 @@ Respond = Callable[[Request], Awaitable[Response | EventStream]]
 def problem_response(problem: Problem) -> Response:
     """The response that carries a problem document."""
     return Response(status=problem.status, body=msgspec.json.encode(problem), content_type="application/problem+json")
+
+
+@asynccontextmanager
+async def ending(events: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Events to iterate over; on the way out they are ended, wherever they are, and not left to the collector."""
+    try:
+        yield events
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 class HttpServer:
@@ -236,7 +250,7 @@ class _Exchange:
 
 
 async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[bytes]) -> None:
-    async with to:
+    async with to, ending(events):
         async for event in events:
             await to.send(event)
 

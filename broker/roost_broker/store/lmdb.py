@@ -14,7 +14,7 @@ process stops (see `OutcomeUnknown`), whether or not it would be known what beca
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -26,6 +26,7 @@ import msgspec
 
 from roost_broker.store import lmdb_accounts, lmdb_publish, lmdb_sessions, lmdb_trim
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.fsck import walk
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
 from roost_broker.store.lmdb_read import Reader
@@ -52,6 +53,7 @@ from roost_broker.store.operations import (
     Trim,
     UserRow,
 )
+from roost_broker.store.port import CheckEvent
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -268,6 +270,10 @@ class LmdbStore:
             messages=counts["messages"],
             entries=counts["inbox"],
         )
+
+    def check(self) -> Generator[CheckEvent, None, None]:
+        """See `Store.check`."""
+        return walk(self._env, self._tables)
 
     def close(self) -> None:
         """See `Store.close`."""

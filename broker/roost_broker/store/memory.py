@@ -7,13 +7,14 @@ specification, not a store for many messages.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
 from roost_broker.store import memory_accounts, memory_operations
 from roost_broker.store.ids import first_message_id
+from roost_broker.store.memory_check import check_state
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import Group, InboxEntry, State
 from roost_broker.store.operations import (
@@ -40,6 +41,7 @@ from roost_broker.store.operations import (
     Trim,
     UserRow,
 )
+from roost_broker.store.port import CheckEvent
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -223,6 +225,10 @@ class MemoryStore:
             messages=len({entry.message_id for entry in state.entries.values()}),
             entries=len(state.entries),
         )
+
+    def check(self) -> Generator[CheckEvent, None, None]:
+        """See `Store.check`."""
+        return check_state(self._state)
 
     def close(self) -> None:
         """See `Store.close`; here there is nothing to let go of."""

@@ -1,6 +1,6 @@
 """The port: what the broker asks of a store. One interface, one conformance suite, several fillings."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from roost_broker.store.operations import (
@@ -15,7 +15,11 @@ from roost_broker.store.operations import (
     TokenOwner,
     UserRow,
 )
+from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
 from roost_protocol.reasons import Reason
+
+CheckEvent = Finding | FsckProgress | FsckVerdict
+"""What a check of a store says as it goes. The verdict is the last."""
 
 
 class Store(Protocol):
@@ -104,6 +108,14 @@ class Store(Protocol):
 
     def statistics(self) -> StoreStatistics:
         """Sizes and counts as of now. May take time proportional to nothing but the number of tables."""
+        ...
+
+    def check(self) -> Generator[CheckEvent, None, None]:
+        """Check everything that was promised of what is stored, on one snapshot; nothing is changed.
+
+        A generator: it may rest after each event, and any thread may go on with it, one at a time, also while commits
+        are under way. It keeps hold of its snapshot until it ends or is closed.
+        """
         ...
 
     def close(self) -> None:
