@@ -17,6 +17,7 @@ from roost_broker.store.fsck_problems import (
 )
 from roost_broker.store.fsck_snapshot import Counters, Snapshot, Step, decoded, text
 from roost_broker.store.lmdb_tables import (
+    META_LAST,
     META_SCHEMA,
     NUMBER,
     PAIR,
@@ -44,7 +45,9 @@ def check_counters(snapshot: Snapshot) -> Iterator[Step]:
     """No number that is in use is above the last one given. The last check: it looks at what the others have seen."""
     last = snapshot.counters()
     if last is None:
-        yield snapshot.finding(COUNTER, "meta", found="no counters", expected="the last numbers given")
+        if snapshot.get("meta", META_LAST) is None and not any(snapshot.in_use.values()):
+            return  # a new store, in which no number was given
+        yield snapshot.finding(COUNTER, "meta", found="no counters that can be read", expected="the last numbers given")
         return
     for kind, given, used in zip(Counters._fields, last, snapshot.in_use.values(), strict=True):
         if used > given:
