@@ -103,10 +103,11 @@ def _by_broker(stack: ExitStack, where: Place, *, fast: bool) -> "Iterator[FsckE
             raise Failure(failure.message, EX_TEMPFAIL) from failure
         if failure.exit_code != EX_UNAVAILABLE or (where.socket is not None and where.data is None):
             raise
-        if where.data is not None:
-            _must_have_store(where.data)
-        elif not _has_store(DEFAULT_DATA):
-            raise
+        folder = where.data or DEFAULT_DATA
+        if not _has_store(folder):
+            if where.data is None or folder.is_dir():
+                raise
+            raise Failure(f"{folder}: there is no such folder", EX_NOINPUT) from failure
     return None
 
 

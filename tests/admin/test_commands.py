@@ -45,6 +45,7 @@ ARGUMENTS = {
     ("groups", "create"): ["json-group", "--owner", "json-kicked"],
     ("groups", "add"): ["json-group", "json-user"],
     ("groups", "list"): [],
+    ("fsck",): [],
 }
 
 

@@ -44,7 +44,7 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
         (GROUPS_LIST, "/v1/groups", None),
         (GROUPS_CHANGE, "/v1/groups/Schach%20%E2%99%9F/members", body(add=["carol"], remove=["alice"])),
     ]
-    assert {route for route, _, _ in asked} == set(ROUTES)
+    assert {route for route, _, _ in asked} == {route for route in ROUTES if not route.streams}
     async with api(house) as peer:
         answers: dict[Route[Any], Any] = {}
         for route, target, sent in asked:
