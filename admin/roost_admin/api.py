@@ -72,9 +72,10 @@ class AdminApi:
         connection = self._connection()
         try:
             response = self._begin(connection, route.method, target(route, names, query), None)
-            if response.status != http.client.OK:
-                raise _refusal(response.status, response.read())
-            yield self._events(response, route.gives)
+            with response:  # it has the socket to itself by now: the broker said that it will close the connection
+                if response.status != http.client.OK:
+                    raise _refusal(response.status, response.read())
+                yield self._events(response, route.gives)
         finally:
             connection.close()
 

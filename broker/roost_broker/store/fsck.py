@@ -1,8 +1,12 @@
 """Checking a whole store: everything that was promised of its tables, within one read transaction.
 
 `STAGES` is all of it: to check more, add a function that yields findings, and a line there. Nothing is changed and
-nothing is repaired. What a check holds in memory does not grow with messages and entries, see the stages' modules;
-it takes 8 s for a million entries on one core of the machine that the benchmarks ran on.
+nothing is repaired.
+
+Memory: what a check holds does not grow with messages and entries, see `fsck_inboxes` and `fsck_messages`. Measured:
+32 MB for 1.7 million entries of 20,000 users, 42 MB for 4 million of 100,000, Python and all. Time: 5 to 7 s of a core
+for a million entries (with their scroll keys, messages and outcomes), on the two cores that all benchmarks ran on;
+`fsck_folder` looks at the pages of the file before, 4 s more.
 """
 
 from collections.abc import Callable, Generator, Iterator
