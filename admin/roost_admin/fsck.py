@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,10 @@ DATA_FILE = "data.mdb"
 
 SAID_EVERY_S = 0.5
 """Progress is shown on a terminal so often."""
+
+
+INTERRUPTED = 130
+"""A shell's exit status for what Ctrl-C has ended."""
 
 
 @click.command("fsck")
@@ -50,17 +54,11 @@ def fsck(
     from roost_admin.output import show_document
 
     findings: list[Finding] = []
-    verdict: FsckVerdict | None = None
-    with _events(place(context, Place(data, socket)), backup, fast=fast) as events, _Counter() as counter:
-        for event in events:
-            if event.progress is not None:
-                counter.show(event.progress)
-            elif event.finding is not None and as_json:
-                findings.append(event.finding)
-            elif event.finding is not None:
-                counter.clear()
-                click.echo("\n".join(finding_lines(event.finding)))
-            verdict = event.verdict or verdict
+    try:
+        with _events(place(context, Place(data, socket)), backup, fast=fast) as events:
+            verdict = _follow(events, findings.append if as_json else _Shown())
+    except KeyboardInterrupt:
+        context.exit(INTERRUPTED)  # not 1, which is a verdict
     if verdict is None:
         raise Failure("the check ended before there was a verdict: the broker stopped, or see its log", EX_UNAVAILABLE)
     if as_json:
@@ -68,6 +66,20 @@ def fsck(
     else:
         click.echo(verdict_line(verdict))
     context.exit(0 if verdict.clean else 1)
+
+
+def _follow(events: "Iterator[FsckEvent]", found: "Callable[[Finding], None]") -> "FsckVerdict | None":
+    """Take the events of a check to the verdict; None if there is none. Raises Failure."""
+    with _Counter() as counter:
+        for event in events:
+            if event.progress is not None:
+                counter.show(event.progress)
+            elif event.finding is not None:
+                counter.clear()
+                found(event.finding)
+            else:
+                return event.verdict
+    return None
 
 
 # --- where it is checked ------------------------------------------------------------------------------------------
@@ -154,7 +166,7 @@ class _Counter:
 
     def __init__(self) -> None:
         self._wanted = sys.stderr.isatty()
-        self._due = time.monotonic() + SAID_EVERY_S
+        self._due = time.monotonic()
         self._shown = False
 
     def __enter__(self) -> "_Counter":
@@ -178,8 +190,21 @@ class _Counter:
             self._shown = False
 
 
+class _Shown:
+    """Prints findings; what to do, with the first of each kind."""
+
+    def __init__(self) -> None:
+        self._advised: set[str] = set()
+
+    def __call__(self, finding: "Finding") -> None:
+        """Print one."""
+        lines = finding_lines(finding)
+        click.echo("\n".join(lines[:-1] if finding.code in self._advised else lines))
+        self._advised.add(finding.code)
+
+
 def finding_lines(finding: "Finding") -> list[str]:
-    """A finding for a person: what and where, what was expected, what to do."""
+    """A finding for a person: what and where, what was expected, what it means and what to do."""
     from roost_admin.cells import printable
 
     found = printable(f"{where_text(finding)}: {finding.found}")

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 import trio
 
 import roost
-from admin.running import PASSWORD, WAIT_S, Chat, RunningBroker, command
+from admin.running import COMMAND, PASSWORD, WAIT_S, Chat, RunningBroker, command, environment
 from broker.store.damaging import BOB, damaging, make_store
 from roost_admin.failures import EX_CONFIG, EX_IOERR, EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE
 from roost_admin.fsck import finding_lines, verdict_line, where_text
@@ -102,6 +105,14 @@ def test_a_backup_is_checked_here(damaged: Path) -> None:
     assert document["verdict"]["damages"] == len(document["findings"])
 
 
+def test_what_to_do_is_said_once_for_each_kind(whole: Path) -> None:
+    with damaging(whole) as rows:
+        rows.clear("scroll")
+    lines = command("fsck", "--backup", str(whole)).stdout.splitlines()
+    assert len([line for line in lines if line.startswith("damage (scroll-lost): ")]) == 29
+    assert len([line for line in lines if "restore a backup" in line]) == 1
+
+
 def test_a_file_that_is_cut_short(whole: Path) -> None:
     data = whole / "data.mdb"
     data.write_bytes(data.read_bytes()[:20_000])
@@ -137,6 +148,20 @@ def test_without_broker_and_folder_it_says_how_to_start_one(tmp_path: Path, monk
     assert "roost serve" in result.stderr
     make_store(tmp_path / "roost-data")
     assert command("fsck").exit_code == 0
+
+
+def test_ctrl_c_is_no_verdict(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        process = subprocess.Popen(
+            [*COMMAND, "fsck", "--socket", str(tmp_path / "s")], stderr=subprocess.PIPE, env=environment(tmp_path)
+        )
+        connection, _ = listening.accept()
+        with connection, process:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (130, b"")
 
 
 # --- what is shown ---

@@ -37,6 +37,7 @@ def walk_folder(path: Path, *, pages: bool = True) -> Iterator[CheckEvent]:
     data_file = path / DATA_FILE
     with _kept_from_brokers(path):
         _must_be_readable(data_file)
+        yield FsckProgress(stage="pages of the file", rows=0, of=1)
         problems = _page_problems(data_file) if pages else []
         if problems:
             for problem in problems:

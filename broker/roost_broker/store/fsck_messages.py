@@ -350,8 +350,8 @@ def _not_in_order(snapshot: Snapshot, message_id: int, message: _Facts, kept: in
             REFERENCES_WRONG,
             "inbox",
             message=message_id,
-            found=f"{message.references} inboxes have the message {what}{_missing(message)}",
-            expected=f"{kept}: {message.inboxes} got it, {message.released} have trimmed it",
+            found=f"inboxes that have the message {what}: {message.references}{_missing(message)}",
+            expected=f"{kept}, for {message.inboxes} got it and {message.released} have trimmed it",
         )
     elif message.own > 1 or not message.released:
         yield snapshot.finding(
