@@ -9,14 +9,19 @@ from typing import Any
 import click
 
 from roost_admin.admins import admins
+from roost_admin.backup import backup, compact, restore
 from roost_admin.chat.command import chat
+from roost_admin.config import config
 from roost_admin.contexts import contexts
 from roost_admin.demo.command import demo
+from roost_admin.drain import drain
 from roost_admin.events import events
 from roost_admin.explain import explain
 from roost_admin.failures import EX_USAGE
+from roost_admin.fsck import fsck
 from roost_admin.groups import groups
 from roost_admin.options import Place, context_option, place_options
+from roost_admin.reload import reload
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
@@ -125,7 +130,7 @@ def root(context: click.Context, data: Path | None, socket: Path | None, context
     context.obj = Place(data, socket, context_name)
 
 
-_COMMANDS = (
+_COMMANDS: tuple[click.Command, ...] = (
     serve,
     status,
     top,
@@ -134,6 +139,13 @@ _COMMANDS = (
     groups,
     events,
     explain,
+    fsck,
+    backup,
+    restore,
+    compact,
+    config,
+    reload,
+    drain,
     admins,
     contexts,
     chat,

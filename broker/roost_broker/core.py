@@ -79,6 +79,8 @@ class Core:
         self.metrics = Metrics(trio.current_time())
         self.nursery = nursery
         self.readers = around.offload(limits.readers_max)
+        self.checker = around.offload(1)
+        """Where the store is checked: it keeps no reader from its work."""
         self.token_owners = Gathered(store.token_owner, self.readers, nursery)
         self.accounts = Accounts(config.passwords, around.offload(limits.password_checks_max), limits, around.random)
         self.directory = Directory()

@@ -9,6 +9,9 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
+FINDINGS_MAX = 10_000
+"""Findings of one check of the store: past it nobody reads them one by one, and the check stops."""
+
 HEADER_BYTES = 5
 """Bytes before a frame's body: 4 of length, 1 of type."""
 

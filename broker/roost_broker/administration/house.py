@@ -9,6 +9,7 @@ from roost_broker.administration.config import Configuration
 from roost_broker.administration.drain import Drains
 from roost_broker.administration.events import Events
 from roost_broker.administration.explain import Explain
+from roost_broker.administration.fsck import Fsck
 from roost_broker.administration.groups import Groups
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
@@ -45,6 +46,7 @@ class Administration:
         self.backups = Backups(core)
         self.configuration = Configuration(core, settings, process)
         self.drains = Drains(core, server, process)
+        self.fsck = Fsck(core)
         nouns: tuple[Acts, ...] = (
             self.status,
             self.users,
@@ -57,6 +59,7 @@ class Administration:
             self.backups,
             self.configuration,
             self.drains,
+            self.fsck,
         )
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

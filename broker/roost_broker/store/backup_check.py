@@ -14,12 +14,14 @@ from pathlib import Path
 import lmdb.verify
 import msgspec
 
-from roost_broker.store.errors import CopyFailed, StoreUnusable
+from roost_broker.store.errors import CopyFailed, ReadFailed, StoreUnusable
+from roost_broker.store.fsck_folder import check_folder
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.lmdb_copy import copy_failed
 from roost_broker.store.lmdb_open import DATA_FILE, opened_to_read
 from roost_broker.store.lmdb_tables import COUNTERS, META_LAST
 from roost_protocol.admin.backup import BackupRecord
+from roost_protocol.admin.fsck import Finding
 from roost_protocol.reasons import Reason
 
 LEAST_NICE = 19
@@ -27,8 +29,26 @@ LEAST_NICE = 19
 
 
 def checked(folder: Path) -> None:
-    """Check a store that nobody writes to, whole. Raises CopyFailed: it is damaged."""
-    check_pages(folder / DATA_FILE)
+    """Check a store that nobody writes to, whole: its pages, and all that was promised of its tables.
+
+    Raises CopyFailed: it is damaged, or no store of this version.
+    """
+    first: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        if finding.severity == "damage" and not first:
+            first.append(finding)
+
+    if not (folder / DATA_FILE).exists():
+        raise CopyFailed(f"there is no store in {folder}: No such file {DATA_FILE}", Reason.UNSPECIFIED_ERROR)
+    try:
+        verdict = check_folder(folder, found=found)
+    except (StoreUnusable, ReadFailed) as error:
+        raise CopyFailed(str(error), Reason.UNSPECIFIED_ERROR) from error
+    if first:
+        what = f"{first[0].code} in {first[0].table}: {first[0].found}, expected {first[0].expected}"
+        more = f" (and {verdict.damages - 1} more)" if verdict.damages > 1 else ""
+        raise CopyFailed(f"the store in {folder} is damaged: {what}{more}", Reason.UNSPECIFIED_ERROR)
 
 
 def check_pages(file: Path) -> None:

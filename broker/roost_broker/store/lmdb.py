@@ -14,7 +14,7 @@ process stops (see `OutcomeUnknown`), whether or not it would be known what beca
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ import msgspec
 
 from roost_broker.store import lmdb_accounts, lmdb_admins, lmdb_journal, lmdb_publish, lmdb_sessions, lmdb_trim
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.fsck import walk
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_copy import copy_environment
@@ -62,7 +63,7 @@ from roost_broker.store.operations import (
     UserRow,
     WriteJournal,
 )
-from roost_broker.store.port import Copier
+from roost_broker.store.port import CheckEvent, Copier
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -324,6 +325,10 @@ class LmdbStore:
     def copier(self) -> Copier | None:
         """See `Store.copier`."""
         return partial(copy_environment, self._env)
+
+    def check(self) -> Generator[CheckEvent, None, None]:
+        """See `Store.check`."""
+        return walk(self._env, self._tables)
 
     def close(self) -> None:
         """See `Store.close`."""

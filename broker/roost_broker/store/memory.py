@@ -7,7 +7,7 @@ specification, not a store for many messages.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from roost_broker.store import memory_accounts, memory_admins, memory_journal, memory_operations
 from roost_broker.store.ids import first_message_id
 from roost_broker.store.journal import JournalPage, Subject
+from roost_broker.store.memory_check import check_state
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import InboxEntry, State
 from roost_broker.store.operations import (
@@ -48,7 +49,7 @@ from roost_broker.store.operations import (
     UserRow,
     WriteJournal,
 )
-from roost_broker.store.port import Copier
+from roost_broker.store.port import CheckEvent, Copier
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -293,6 +294,10 @@ class MemoryStore:
     def copier(self) -> Copier | None:
         """See `Store.copier`."""
         return None
+
+    def check(self) -> Generator[CheckEvent, None, None]:
+        """See `Store.check`."""
+        return check_state(self._state)
 
     def close(self) -> None:
         """See `Store.close`; here there is nothing to let go of."""

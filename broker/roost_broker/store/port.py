@@ -1,6 +1,6 @@
 """The port: what the broker asks of a store. One interface, one conformance suite, several fillings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from roost_broker.store.operations import (
     TokenOwner,
     UserRow,
 )
+from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
 from roost_protocol.reasons import Reason
 
 Watch = Callable[[int], None]
@@ -28,6 +29,9 @@ Watch = Callable[[int], None]
 Copier = Callable[[Path, Watch], int]
 """Writes a copy of the whole store, as of one commit, to a new file, durable; how many bytes. Commits go on meanwhile,
 but what they free is not used again until the copy is done. Raises CopyFailed, and then leaves no file."""
+
+CheckEvent = Finding | FsckProgress | FsckVerdict
+"""What a check of a store says as it goes. The verdict is the last."""
 
 
 class Store(Protocol):
@@ -148,6 +152,14 @@ class Store(Protocol):
 
     def copier(self) -> Copier | None:
         """What copies the store while it is in use; None if it keeps nothing on a disk."""
+        ...
+
+    def check(self) -> Generator[CheckEvent, None, None]:
+        """Check everything that was promised of what is stored, on one snapshot; nothing is changed.
+
+        A generator: it may rest after each event, and any thread may go on with it, one at a time, also while commits
+        are under way. It keeps hold of its snapshot until it ends or is closed.
+        """
         ...
 
     def close(self) -> None:

@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from roost_protocol.admin import admins, backup, config, drain, events, explain, groups, sessions, status, top, users
+from roost_protocol.admin import (
+    admins,
+    backup,
+    config,
+    drain,
+    events,
+    explain,
+    fsck,
+    groups,
+    sessions,
+    status,
+    top,
+    users,
+)
 from roost_protocol.admin.route import Route
 
 ROUTES: tuple[Route[Any], ...] = (
@@ -17,5 +30,6 @@ ROUTES: tuple[Route[Any], ...] = (
     *backup.ROUTES,
     *config.ROUTES,
     *drain.ROUTES,
+    *fsck.ROUTES,
 )
 """Every route; no two have the same method and path."""
