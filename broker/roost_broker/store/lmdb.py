@@ -24,11 +24,24 @@ from typing import Any
 import lmdb
 import msgspec
 
-from roost_broker.store import lmdb_accounts, lmdb_publish, lmdb_sessions, lmdb_trim
+from roost_broker.store import lmdb_accounts, lmdb_erasure, lmdb_publish, lmdb_removal, lmdb_sessions, lmdb_trim
+from roost_broker.store.account_operations import (
+    ClearRemoved,
+    DeleteGroup,
+    EraseMessages,
+    ForgetDevice,
+    GroupHolders,
+    InboxExtent,
+    Removal,
+    RemoveUser,
+    SetDisabled,
+    TellErased,
+    TokenPage,
+)
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.lmdb_account_read import AccountReader
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
-from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.operations import (
     Account,
     ChangeMembers,
@@ -36,6 +49,7 @@ from roost_broker.store.operations import (
     CreateUser,
     DeviceRecord,
     EndSession,
+    Floor,
     ForgetDevices,
     GroupRecord,
     InboxPage,
@@ -44,6 +58,7 @@ from roost_broker.store.operations import (
     Operation,
     OperationResult,
     PublishMessage,
+    Retention,
     ScrollPage,
     SetPassword,
     SetRelation,
@@ -53,6 +68,7 @@ from roost_broker.store.operations import (
     UserRow,
 )
 from roost_protocol.limits import MIB, Limits
+from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
 MAP_BYTES = 1024 * 1024 * MIB
@@ -80,6 +96,13 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         CreateGroup: lmdb_accounts.create_group,
         ChangeMembers: lmdb_accounts.change_members,
         SetRelation: lmdb_accounts.set_relation,
+        SetDisabled: lmdb_removal.set_disabled,
+        ForgetDevice: lmdb_removal.forget_one_device,
+        DeleteGroup: lmdb_removal.delete_group,
+        RemoveUser: lmdb_removal.remove_user,
+        ClearRemoved: lmdb_removal.clear_removed,
+        EraseMessages: lmdb_erasure.erase_messages,
+        TellErased: lmdb_erasure.tell_erased,
     }
 )
 
@@ -178,10 +201,10 @@ class LmdbStore:
     # --- reading ---
 
     @contextmanager
-    def _reading(self) -> Iterator[Reader]:
+    def _reading(self) -> Iterator[AccountReader]:
         try:
             with self._env.begin() as txn:
-                yield Reader(txn, self._tables)
+                yield AccountReader(txn, self._tables)
         except (lmdb.Error, msgspec.DecodeError, struct.error) as error:
             raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
 
@@ -253,6 +276,41 @@ class LmdbStore:
         """See `Store.list_groups`."""
         with self._reading() as reader:
             return reader.groups_after(after, limit)
+
+    def names_after(self, kind: AddressKind, after: str, limit: int) -> tuple[str, ...]:
+        """See `Store.names_after`."""
+        with self._reading() as reader:
+            return reader.names_after(kind, after, limit)
+
+    def list_tokens(self, after: str, users_max: int) -> TokenPage:
+        """See `Store.list_tokens`."""
+        with self._reading() as reader:
+            return reader.tokens_after(after, users_max)
+
+    def inbox_extent(self, user: int) -> InboxExtent:
+        """See `Store.inbox_extent`."""
+        with self._reading() as reader:
+            return reader.inbox_extent(user)
+
+    def time_of(self, user: int, seq: int) -> int | None:
+        """See `Store.time_of`."""
+        with self._reading() as reader:
+            return reader.time_of(user, seq)
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
+        """See `Store.would_trim`."""
+        with self._reading() as reader:
+            return reader.would_trim(user, retention, now_ms)
+
+    def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
+        """See `Store.removals`."""
+        with self._reading() as reader:
+            return reader.removals(after, limit)
+
+    def erased_group_holders(self, user: int, after: int, users_max: int) -> GroupHolders:
+        """See `Store.erased_group_holders`."""
+        with self._reading() as reader:
+            return reader.erased_group_holders(user, after, users_max)
 
     def statistics(self) -> StoreStatistics:
         """See `Store.statistics`."""

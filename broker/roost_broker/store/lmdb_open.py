@@ -39,7 +39,13 @@ _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
-MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({})
+
+def _only_new_tables(txn: "Transaction", tables: Tables) -> None:
+    """The next version has further tables, which are made whenever an older version is opened, and nothing else."""
+    del txn, tables
+
+
+MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _only_new_tables})
 """Schema version → what makes the next version of it, within the transaction that opens the store."""
 
 

@@ -14,6 +14,7 @@ from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
     ENTRY,
+    ERASED,
     ID_BYTES,
     KIND_OWN,
     NUMBER,
@@ -145,6 +146,9 @@ class Reader:
         device_ids: dict[int, str | None] = {}
         entries: list[StoredEntry] = []
         for seq, value, (_, encoded) in zip(seqs, values, messages, strict=True):
+            if encoded == ERASED:
+                entries.append(StoredEntry(seq=seq, kind="erased", encoded=None))
+                continue
             if value[ID_BYTES] != KIND_OWN:
                 entries.append(StoredEntry(seq=seq, kind="message", encoded=encoded))
                 continue
@@ -243,7 +247,8 @@ class Reader:
         """See `Store.relations`."""
         prefix = RELATION_PREFIX.pack(user, RELATION_KINDS[kind])
         others = keys_with_prefix(self._txn, self._tables.relations, prefix)
-        return tuple(sorted(self._user_name(number_at_end(key)) for key in others))
+        users = (user_record(self._must_have(key[-NUMBER.size :], self._tables.users)) for key in others)
+        return tuple(sorted(user.name for user in users if not user.removed))
 
     def _user_name(self, number: int) -> str:
         return user_record(self._must_have(NUMBER.pack(number), self._tables.users)).name

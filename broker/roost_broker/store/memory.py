@@ -12,8 +12,18 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from roost_broker.store import memory_accounts, memory_operations
+from roost_broker.store import memory_accounts, memory_operations, memory_removal
+from roost_broker.store.account_operations import (
+    ClearRemoved,
+    DeleteGroup,
+    EraseMessages,
+    ForgetDevice,
+    RemoveUser,
+    SetDisabled,
+    TellErased,
+)
 from roost_broker.store.ids import first_message_id
+from roost_broker.store.memory_account_read import AccountReads
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import Group, InboxEntry, State
 from roost_broker.store.operations import (
@@ -58,11 +68,18 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         CreateGroup: memory_accounts.create_group,
         ChangeMembers: memory_accounts.change_members,
         SetRelation: memory_accounts.set_relation,
+        SetDisabled: memory_removal.set_disabled,
+        ForgetDevice: memory_removal.forget_one_device,
+        DeleteGroup: memory_removal.delete_group,
+        RemoveUser: memory_removal.remove_user,
+        ClearRemoved: memory_removal.clear_removed,
+        EraseMessages: memory_removal.erase_messages,
+        TellErased: memory_removal.tell_erased,
     }
 )
 
 
-class MemoryStore:
+class MemoryStore(AccountReads):
     """A `Store` that lives as long as the object.
 
     `limits` are the bounds to keep, `random` makes ids and incarnations. Publishes are refused when the messages
@@ -217,7 +234,7 @@ class MemoryStore:
             used_bytes=state.message_bytes(),
             map_bytes=self._map_bytes,
             reserve_bytes=self._reserve_bytes,
-            users=len(state.users),
+            users=len(state.users) + len(state.removed),
             devices=len(state.devices),
             groups=len(state.groups),
             messages=len({entry.message_id for entry in state.entries.values()}),
@@ -233,7 +250,7 @@ def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[i
     page: list[tuple[int, InboxEntry]] = []
     size = 0
     for seq, entry in found:
-        size += len(entry.encoded)
+        size += entry.size
         if page and size > bytes_max:
             break
         page.append((seq, entry))
@@ -241,6 +258,8 @@ def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[i
 
 
 def _stored(state: State, seq: int, entry: InboxEntry) -> StoredEntry:
+    if entry.encoded is None:
+        return StoredEntry(seq=seq, kind="erased", encoded=None)
     if entry.device is None:
         return StoredEntry(seq=seq, kind="message", encoded=entry.encoded)
     device = state.devices.get(entry.device)

@@ -31,6 +31,7 @@ def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Ref
         incarnation=new_incarnation(batch.random),
         created=batch.now_ms,
     )
+    state.since_ids[state.last_user] = batch.next_message_id
     return UserCreated(user=state.last_user)
 
 
