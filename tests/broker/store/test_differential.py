@@ -194,7 +194,7 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
     *[st.tuples(st.just("erase"), FIRST, st.integers(0, 1), st.integers(1, 9), st.integers(1, 9))] * 2,
 )
 
-AFTERWARDS: st.SearchStrategy[Plan] = st.tuples(st.sampled_from(["clear", "tell"]), FIRST, st.integers(1, 3))
+AFTERWARDS: st.SearchStrategy[Plan] = st.tuples(st.sampled_from(["clear", "tell", "erase"]), FIRST, st.integers(1, 3))
 """What takes several commits."""
 
 
@@ -254,6 +254,24 @@ def operation_of(both: Both, plan: Plan) -> Operation:
         case ("relation", user, kind, other, present):
             return SetRelation(user=user, kind=kind, other=other, present=present)
     raise AssertionError(plan)
+
+
+def afterwards_do(both: Both, what: str, user: int, limit: int) -> None:
+    """What takes several commits: clear away a removed user, tell what was erased of one, or erase one as a whole."""
+    match what:
+        case "clear":
+            both.clear(both.removed(user), limit)
+        case "tell":
+            both.tell(both.removed(user), limit)
+        case "erase":
+            number = both.number(user)
+            both.commit([log_in(both, user, "x", 0, 0, 5)])
+            for to in ("group/g", "user/a", "user/b", "group/g"):
+                both.commit([publish(both, user, "x", 0, to, 1, 1)])
+            both.commit([RemoveUser(user=number, erase=True)])
+            for _ in range(9):
+                both.commit([EraseMessages(user=number, looked_at_max=9, erased_max=limit)])
+            both.tell(number, limit)
 
 
 def device_number(both: Both, user: int, device: str) -> int:
@@ -393,7 +411,7 @@ def test_lmdb_does_what_the_model_does(steps: list[tuple[list[Plan], list[Plan],
                 both.now_ms += passed_ms
                 both.commit([operation for plan in plans for operation in operations_of(both, plan)])
                 for what, user, limit in afterwards:
-                    both.clear(both.removed(user), limit) if what == "clear" else both.tell(both.removed(user), limit)
+                    afterwards_do(both, what, user, limit)
                 if chance < 2:
                     both.reopen()
                 if chance % 2:

@@ -11,10 +11,12 @@ import lmdb
 import lmdb.verify
 import pytest
 
+from broker.store.tables import read_tables
 from broker.store.world import SMALL_LIMITS, World, seeded
 from roost_broker.store import StoreUnusable
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE
+from roost_broker.store.lmdb_tables import NUMBER, SCHEMA_VERSION
 
 FILES = (DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE)
 
@@ -192,12 +194,23 @@ def with_schema(path: Path, value: bytes | None) -> None:
 
 def test_a_newer_version(tmp_path: Path) -> None:
     filled(tmp_path)
-    with_schema(tmp_path, (2).to_bytes(8, "big"))
+    with_schema(tmp_path, NUMBER.pack(SCHEMA_VERSION + 1))
     error = refused(tmp_path)
-    assert "is of version 2, this roost knows versions up to 1" in str(error)
+    assert f"is of version {SCHEMA_VERSION + 1}, this roost knows versions up to {SCHEMA_VERSION}" in str(error)
     assert error.exit_status == 78
-    with_schema(tmp_path, (1).to_bytes(8, "big"))
+    with_schema(tmp_path, NUMBER.pack(SCHEMA_VERSION))
     open_store(tmp_path).close()
+
+
+def test_the_first_version_gets_the_tables_it_lacks(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with_schema(tmp_path, NUMBER.pack(1))
+    with lmdb.open(os.fspath(tmp_path), max_dbs=64) as env, env.begin(write=True) as txn:
+        txn.drop(env.open_db(b"removals", txn=txn))
+    store = open_store(tmp_path)
+    assert store.removals(0, 9) == ()
+    store.close()
+    assert read_tables(tmp_path)["meta"][b"schema"] == NUMBER.pack(SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize(("value", "status"), [(None, 78), (b"", 74), (b"nonsense and more", 74)])
