@@ -20,6 +20,7 @@ from roost_broker.delivery import Delivery
 from roost_broker.link import Link
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
+from roost_broker.removals import Removals
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import (
@@ -95,6 +96,7 @@ class Core:
             rider_settled=self._cursors_settled,
             after_batch=self.delivery.flush,
         )
+        self.removals = Removals(self)
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""
         self.draining = False

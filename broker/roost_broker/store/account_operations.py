@@ -152,11 +152,12 @@ class Removal(Struct, frozen=True, kw_only=True):
 
 
 class GroupHolders(Struct, frozen=True, kw_only=True):
-    """Pairs (group, user): `user` has entries of the group, in which there were messages that were erased.
+    """Of the groups in which messages were erased, and which are to be told: pairs (group, user who has entries of it).
 
     `next_after` continues the walk through all users, None at its end.
     """
 
+    groups: tuple[int, ...]
     holders: tuple[tuple[int, int], ...]
     next_after: int | None
 

@@ -136,16 +136,19 @@ class AccountReader(Reader):
     def erased_group_holders(self, user: int, after: int, users_max: int) -> GroupHolders:
         """See `Store.erased_group_holders`."""
         prefix = CONVERSATION.pack(user, WITH_GROUP, 0)[: -NUMBER.size]
-        groups = {number_at_end(key) for key in keys_with_prefix(self._txn, self._tables.removals, prefix)}
+        groups = tuple(number_at_end(key) for key in keys_with_prefix(self._txn, self._tables.removals, prefix))
         if not groups:
-            return GroupHolders(holders=(), next_after=None)
+            return GroupHolders(groups=(), holders=(), next_after=None)
         with self._txn.cursor(self._tables.users) as cursor:
             found = cursor.set_range(NUMBER.pack(after + 1))
             users = [NUMBER.unpack(key)[0] for key in islice(cursor.iternext(values=False), users_max)] if found else []
+        wanted = frozenset(groups)
         holders = [
-            (group, each) for each in users if each != user for group in self._groups_in(each) if group in groups
+            (group, each) for each in users if each != user for group in self._groups_in(each) if group in wanted
         ]
-        return GroupHolders(holders=tuple(holders), next_after=users[-1] if len(users) == users_max else None)
+        return GroupHolders(
+            groups=groups, holders=tuple(holders), next_after=users[-1] if len(users) == users_max else None
+        )
 
     def _groups_in(self, user: int) -> Iterator[int]:
         """The groups of which the inbox has entries, one jump for each."""

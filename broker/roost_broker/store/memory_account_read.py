@@ -83,7 +83,7 @@ class AccountReads:
         removed = state.removed.get(user)
         groups = {where.number for where in removed.to_tell if where.kind == "group"} if removed else set()
         if not groups:
-            return GroupHolders(holders=(), next_after=None)
+            return GroupHolders(groups=(), holders=(), next_after=None)
         users = sorted(each for each in (*state.users, *state.removed) if each > after)[:users_max]
         holders = [
             (group, each)
@@ -92,7 +92,11 @@ class AccountReads:
             for group in sorted(_groups_in(state, each))
             if group in groups
         ]
-        return GroupHolders(holders=tuple(holders), next_after=users[-1] if len(users) == users_max else None)
+        return GroupHolders(
+            groups=tuple(sorted(groups)),
+            holders=tuple(holders),
+            next_after=users[-1] if len(users) == users_max else None,
+        )
 
 
 def _groups_in(state: State, user: int) -> set[int]:

@@ -64,8 +64,9 @@ def tell(world: World, user: int = 1, *, users_max: int = 100, conversations_max
     after: int | None = 0
     while after is not None:
         page = world.store.erased_group_holders(user, after, users_max)
+        holders = {group: holders.get(group, []) for group in page.groups}
         for group, holder in page.holders:
-            holders.setdefault(group, []).append(holder)
+            holders[group].append(holder)
         after = page.next_after
     notices: list[Notice] = []
     for group, who in holders.items():
@@ -170,6 +171,15 @@ def test_who_left_a_group_is_told_and_so_are_its_members(world: World) -> None:
     erase(world)
     (group, _) = tell(world, users_max=1)
     assert [user for user, _ in group.entries] == [2, 3, 4]
+
+
+def test_members_are_told_whose_inboxes_hold_nothing_any_more(world: World) -> None:
+    town(world)
+    world.one(Trim(retention=Retention(count=0), after=1, users_max=9, entries_max=99))
+    world.one(RemoveUser(user=1, erase=True))
+    assert erase(world) == 4
+    group, direct = tell(world)
+    assert (group.entries, direct.entries) == (((2, 6), (3, 3)), ((2, 7),))
 
 
 def test_a_group_that_is_gone_is_told_to_who_was_in_it(world: World) -> None:
