@@ -10,9 +10,12 @@ import click
 
 from roost_admin.chat.command import chat
 from roost_admin.demo.command import demo
+from roost_admin.devices import devices, tokens
+from roost_admin.erase import erase
 from roost_admin.failures import EX_USAGE
 from roost_admin.groups import groups
 from roost_admin.options import Place, place_options
+from roost_admin.relations import blocks, contacts
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
@@ -113,7 +116,22 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
     context.obj = Place(data, socket)
 
 
-for _command in (serve, status, users, sessions, groups, chat, demo, bench, verify_history):
+for _command in (
+    serve,
+    status,
+    users,
+    sessions,
+    devices,
+    tokens,
+    groups,
+    blocks,
+    contacts,
+    erase,
+    chat,
+    demo,
+    bench,
+    verify_history,
+):
     root.add_command(_command)
 
 

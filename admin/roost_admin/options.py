@@ -50,6 +50,11 @@ def password_fd_option(function: Function) -> Function:
     return click.option("--password-fd", type=click.IntRange(min=0), metavar="N", help=text)(function)
 
 
+def yes_option(function: Function) -> Function:
+    """Add `--yes`."""
+    return click.option("--yes", is_flag=True, help="Do it without asking for the name again.")(function)
+
+
 def asks_broker(function: Function) -> Function:
     """Make a command of a function that takes the admin API first, and `as_json`."""
 

@@ -29,18 +29,15 @@ def list_(api: "AdminApi", user: str | None, as_json: bool) -> None:
         roost sessions list
         roost sessions list --user alice --json
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import Column, show_listing
     from roost_protocol.admin.sessions import SESSIONS_LIST
 
-    rows = [row for row in api.rows(SESSIONS_LIST, lambda page: page.sessions) if user in (None, row.user)]
-    if as_json:
-        show_document({"sessions": rows})
-        return
+    rows = (row for row in api.rows(SESSIONS_LIST, lambda page: page.sessions) if user in (None, row.user))
     columns = [Column("USER"), Column("TERMINAL"), Column("DEVICE"), Column("ADDRESS"), Column("SINCE")]
     columns += [Column(title, right=True) for title in ("POSITION", "HEAD", "BACKLOG", "UNACKED")]
     columns += [Column("CLIENT")]
     when_empty = "nobody is logged in" if user is None else f"{user} is not logged in"
-    show_table(columns, [_cells(row) for row in rows], when_empty)
+    show_listing("sessions", rows, columns, _cells, when_empty, as_json=as_json)
 
 
 @sessions.command("kick")

@@ -28,6 +28,7 @@ from roost_broker.store.account_operations import (
     UserRemoved,
 )
 from roost_broker.store.operations import Operation, Refused
+from roost_protocol.admin.erase import Step
 from roost_protocol.frames import Origin
 from roost_protocol.reasons import Reason
 
@@ -62,11 +63,11 @@ class Erasure(Struct, kw_only=True):
     """Users in whose inbox a notice was stored by this walk."""
 
 
-Progress = Callable[[str, Erasure], None]
-"""Told after each slice: what is being done (`erasing`, `telling`, `clearing`), and how far it is."""
+Progress = Callable[[Step, Erasure], None]
+"""Told after each slice: what is being done, and how far it is."""
 
 
-def _no_progress(step: str, erasure: Erasure) -> None:
+def _no_progress(step: Step, erasure: Erasure) -> None:
     """For the walk of retention."""
 
 

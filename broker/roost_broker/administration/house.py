@@ -3,7 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from roost_broker.administration.acts import Act
+from roost_broker.administration.devices import Devices
+from roost_broker.administration.erase import Erase
 from roost_broker.administration.groups import Groups
+from roost_broker.administration.relations import Relations
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
 from roost_broker.administration.users import Users
@@ -22,6 +25,17 @@ class Administration:
         self.users = Users(core)
         self.sessions = Sessions(core)
         self.groups = Groups(core)
-        nouns = (self.status, self.users, self.sessions, self.groups)
+        self.devices = Devices(core)
+        self.relations = Relations(core)
+        self.erase = Erase(core)
+        nouns = (
+            self.status,
+            self.users,
+            self.sessions,
+            self.groups,
+            self.devices,
+            self.relations,
+            self.erase,
+        )
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

@@ -37,6 +37,7 @@ from roost_broker.store.account_operations import (
     SetDisabled,
     TellErased,
     TokenPage,
+    TokenRow,
 )
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
 from roost_broker.store.lmdb_account_read import AccountReader
@@ -286,6 +287,11 @@ class LmdbStore:
         """See `Store.list_tokens`."""
         with self._reading() as reader:
             return reader.tokens_after(after, users_max)
+
+    def tokens_of(self, user: int) -> tuple[TokenRow, ...]:
+        """See `Store.tokens_of`."""
+        with self._reading() as reader:
+            return reader.tokens_of(user)
 
     def inbox_extent(self, user: int) -> InboxExtent:
         """See `Store.inbox_extent`."""

@@ -45,12 +45,14 @@ class AccountReader(Reader):
     def tokens_after(self, after: str, users_max: int) -> TokenPage:
         """See `Store.list_tokens`."""
         users = self._named_after(self._tables.names, after, users_max)
-        rows: list[TokenRow] = []
-        name = ""
-        for user in users:
-            name = user_record(self._must_have(user, self._tables.users)).name
-            rows += self._tokens(user, name)
-        return TokenPage(rows=tuple(rows), next_after=name if len(users) == users_max else None)
+        names = [user_record(self._must_have(user, self._tables.users)).name for user in users]
+        rows = [row for user, name in zip(users, names, strict=True) for row in self._tokens(user, name)]
+        return TokenPage(rows=tuple(rows), next_after=names[-1] if len(users) == users_max else None)
+
+    def tokens_of(self, user: int) -> tuple[TokenRow, ...]:
+        """See `Store.tokens_of`."""
+        value = self._txn.get(NUMBER.pack(user), db=self._tables.users)
+        return () if value is None else tuple(self._tokens(NUMBER.pack(user), user_record(value).name))
 
     def _tokens(self, user: bytes, name: str) -> Iterator[TokenRow]:
         for key in keys_with_prefix(self._txn, self._tables.device_ids, user):

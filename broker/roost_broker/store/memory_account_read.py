@@ -23,19 +23,23 @@ class AccountReads:
         state = self._state
         names = self.names_after("user", after, users_max)
         accounts = [account for account in map(state.user_named, names) if account is not None]
-        rows = [
+        rows = [row for account in accounts for row in self.tokens_of(account.user)]
+        return TokenPage(rows=tuple(rows), next_after=names[-1] if len(names) == users_max else None)
+
+    def tokens_of(self, user: int) -> tuple[TokenRow, ...]:
+        """See `Store.tokens_of`."""
+        devices = sorted(self._state.devices_of(user).values(), key=lambda device: device.device_id)
+        return tuple(
             TokenRow(
-                user=account.user,
-                name=account.name,
+                user=user,
+                name=self._state.users[user].name,
                 device_id=device.device_id,
                 terminal=device.terminal,
                 last_seen=device.last_seen,
             )
-            for account in accounts
-            for device in sorted(state.devices_of(account.user).values(), key=lambda device: device.device_id)
+            for device in devices
             if device.token_digest is not None
-        ]
-        return TokenPage(rows=tuple(rows), next_after=names[-1] if len(names) == users_max else None)
+        )
 
     def inbox_extent(self, user: int) -> InboxExtent:
         """See `Store.inbox_extent`."""

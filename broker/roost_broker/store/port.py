@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from roost_broker.store.account_operations import GroupHolders, InboxExtent, Removal, TokenPage
+from roost_broker.store.account_operations import GroupHolders, InboxExtent, Removal, TokenPage, TokenRow
 from roost_broker.store.operations import (
     Account,
     DeviceRecord,
@@ -112,6 +112,10 @@ class Store(Protocol):
 
     def list_tokens(self, after: str, users_max: int) -> TokenPage:
         """The devices with tokens of the next `users_max` users with a name after `after`, in order of UTF-8 bytes."""
+        ...
+
+    def tokens_of(self, user: int) -> tuple[TokenRow, ...]:
+        """The devices with tokens of one user."""
         ...
 
     def inbox_extent(self, user: int) -> InboxExtent:

@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from roost_protocol.admin import groups, sessions, status, users
+from roost_protocol.admin import devices, erase, groups, relations, sessions, status, users
 from roost_protocol.admin.route import Route
 
-ROUTES: tuple[Route[Any], ...] = (*status.ROUTES, *users.ROUTES, *sessions.ROUTES, *groups.ROUTES)
+ROUTES: tuple[Route[Any], ...] = (
+    *status.ROUTES,
+    *users.ROUTES,
+    *sessions.ROUTES,
+    *groups.ROUTES,
+    *devices.ROUTES,
+    *relations.ROUTES,
+    *erase.ROUTES,
+)
 """Every route; no two have the same method and path."""

@@ -336,6 +336,8 @@ def test_devices_with_tokens_come_in_pages_of_users(world: World) -> None:
     assert page.next_after == "bob"
     row = TokenRow(user=1, name="carol", device_id="z", terminal="phone", last_seen=seen + 1)
     assert world.store.list_tokens("bob", 2) == TokenPage(rows=(row,), next_after=None)
+    assert world.store.tokens_of(1) == (row,)
+    assert world.store.tokens_of(2) == world.store.tokens_of(9) == ()
     world.one(SetPassword(user=3, password_hash="x"))
     assert world.store.list_tokens("", 9).rows == (row,)
 
