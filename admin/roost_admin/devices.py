@@ -46,7 +46,7 @@ def list_(api: "AdminApi", user: str, as_json: bool) -> None:
     \b
     Example:
         roost devices list alice
-        roost devices alice --json
+        roost devices list alice --json
     """
     from roost_admin.output import show_document
     from roost_protocol.admin.devices import DEVICES_LIST

@@ -11,12 +11,30 @@ from broker.house import House, in_house
 from broker.http.speaking import Peer, serving
 from roost_broker.http.admin import AdminApi
 from roost_broker.store import CommitRefused
-from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_LIST
+from roost_protocol.admin.devices import DEVICES_FORGET, DEVICES_LIST, TOKENS_LIST, TOKENS_REVOKE
+from roost_protocol.admin.erase import ERASE
+from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_DELETE, GROUPS_LIST, GROUPS_SHOW
+from roost_protocol.admin.relations import (
+    BLOCKS_ADD,
+    BLOCKS_LIST,
+    BLOCKS_REMOVE,
+    CONTACTS_ADD,
+    CONTACTS_LIST,
+    CONTACTS_REMOVE,
+)
 from roost_protocol.admin.route import PROGRAM, Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
 from roost_protocol.admin.status import STATUS
 from roost_protocol.admin.table import ROUTES
-from roost_protocol.admin.users import USERS_CREATE, USERS_LIST
+from roost_protocol.admin.users import (
+    USERS_CREATE,
+    USERS_DISABLE,
+    USERS_ENABLE,
+    USERS_LIST,
+    USERS_PASSWORD,
+    USERS_REMOVE,
+    USERS_SHOW,
+)
 from roost_protocol.reasons import Reason
 
 
@@ -43,6 +61,24 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
         (GROUPS_CREATE, "/v1/groups", body(name="Schach ♟", owner="alice", members=["bob"])),
         (GROUPS_LIST, "/v1/groups", None),
         (GROUPS_CHANGE, "/v1/groups/Schach%20%E2%99%9F/members", body(add=["carol"], remove=["alice"])),
+        (GROUPS_SHOW, "/v1/groups/Schach%20%E2%99%9F", None),
+        (GROUPS_DELETE, "/v1/groups/Schach%20%E2%99%9F", None),
+        (USERS_SHOW, "/v1/users/alice", None),
+        (USERS_PASSWORD, "/v1/users/alice/password", body(password="new", log_out=True)),
+        (USERS_DISABLE, "/v1/users/alice/disable", None),
+        (USERS_ENABLE, "/v1/users/alice/enable", None),
+        (DEVICES_LIST, "/v1/users/alice/devices", None),
+        (TOKENS_LIST, "/v1/tokens?user=alice", None),
+        (TOKENS_REVOKE, "/v1/users/alice/devices/alice-pc/token", None),
+        (DEVICES_FORGET, "/v1/users/alice/devices/alice-pc", None),
+        (CONTACTS_ADD, "/v1/users/alice/contacts/bob", None),
+        (CONTACTS_LIST, "/v1/users/alice/contacts", None),
+        (CONTACTS_REMOVE, "/v1/users/alice/contacts/bob", None),
+        (BLOCKS_ADD, "/v1/users/alice/blocks/bob", None),
+        (BLOCKS_LIST, "/v1/users/alice/blocks", None),
+        (BLOCKS_REMOVE, "/v1/users/alice/blocks/bob", None),
+        (USERS_REMOVE, "/v1/users/dave", None),
+        (ERASE, "/v1/users/alice/erase", None),
     ]
     assert {route for route, _, _ in asked} == set(ROUTES)
     async with api(house) as peer:
@@ -50,6 +86,9 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
         for route, target, sent in asked:
             answer = await peer.ask(route.method, target, sent)
             assert answer.status == 200, answer
+            if route.streams:
+                assert b'"step":"done"' in await peer.rest()
+                continue
             answers[route] = msgspec.json.decode(answer.body, type=route.gives)
     assert answers[STATUS].sessions == 1
     assert answers[SESSIONS_KICK].terminals == ("pc",)
