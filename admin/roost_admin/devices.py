@@ -117,7 +117,7 @@ def revoke(api: "AdminApi", user: str, device: str, as_json: bool) -> None:
     _say_changed(api.ask(TOKENS_REVOKE, user, device), "has no token any more", as_json)
 
 
-def show_devices(rows: "Sequence[DeviceRow]", when_empty: str = "no devices yet") -> None:
+def show_devices(rows: "Sequence[DeviceRow]", when_empty: str = "no devices") -> None:
     """Print devices as a table."""
     from roost_admin.output import Column, show_table
 

@@ -12,6 +12,7 @@ from roost_admin.chat.command import chat
 from roost_admin.demo.command import demo
 from roost_admin.devices import devices, tokens
 from roost_admin.erase import erase
+from roost_admin.export import export
 from roost_admin.failures import EX_USAGE
 from roost_admin.groups import groups
 from roost_admin.options import Place, place_options
@@ -126,6 +127,7 @@ for _command in (
     groups,
     blocks,
     contacts,
+    export,
     erase,
     chat,
     demo,

@@ -98,7 +98,7 @@ def show(api: "AdminApi", name: str, as_json: bool) -> None:
     )
     if user.devices:
         click.echo()
-    show_devices(user.devices)
+        show_devices(user.devices)
 
 
 @users.command("passwd")

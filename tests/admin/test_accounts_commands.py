@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import lmdb
+import msgspec
 import pytest
 import trio
 
@@ -13,6 +16,7 @@ import roost
 from admin.running import PASSWORD, Chat, RunningBroker, password_fd
 from roost_admin.failures import EX_DATAERR, EX_NOUSER, EX_USAGE
 from roost_broker.store.account_operations import ERASED_TYPE
+from roost_protocol.admin.export import Exported
 
 pytestmark = pytest.mark.process
 
@@ -259,3 +263,26 @@ def test_many_users_are_listed_as_they_come(tmp_path: Path) -> None:
         rows = json.loads(broker.ask("users", "list", "--json").stdout)["users"]
         assert [row["name"] for row in rows] == names
         assert len(broker.ask("users", "list").stdout.splitlines()) == 51
+
+
+def test_an_export_is_what_its_page_says(broker: RunningBroker) -> None:
+    """Every line a document, of the kinds and in the order of docs/export.md."""
+    broker.create_users("ed", "flo")
+    broker.ask("contacts", "add", "ed", "flo")
+
+    async def talk() -> None:
+        async with connect(broker, "ed", "pc-e") as ed:
+            await ed.publish("user/flo", "hello")
+
+    trio.run(talk)
+    records = [json.loads(line) for line in broker.ask("export", "ed").stdout.splitlines()]
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    kinds = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)[1:]
+    assert [record["kind"] for record in records] == ["account", "device", "contact", "entry", "end"]
+    assert sorted((record["kind"] for record in records), key=kinds.index) == [record["kind"] for record in records]
+    assert set(kinds) == set(get_args(get_type_hints(Exported)["kind"]))
+    for example in re.findall(r"^\{.*\}$", page, re.MULTILINE):
+        record = msgspec.json.decode(example, type=Exported)
+        assert getattr(record, record.kind) is not None
+    assert records[3]["entry"]["entry"]["text"] == "hello"
+    assert records[-1]["end"] == 1

@@ -62,13 +62,14 @@ ARGUMENTS = {
     ("tokens", "list"): ["--user", "json-kicked"],
     ("tokens", "revoke"): ["json-kicked", "json-device"],
     ("devices", "forget"): ["json-kicked", "json-device"],
+    ("export",): ["json-user"],
     ("users", "remove"): ["json-user", "--yes"],
     ("erase",): ["json-kicked", "--yes"],
 }
 
 ASKS_PASSWORD = {("users", "add"), ("users", "passwd")}
 
-STREAMS = {("erase",)}
+STREAMS = {("erase",), ("export",)}
 """Commands that give a document a line."""
 
 

@@ -363,3 +363,57 @@ async def test_a_new_user_of_the_name_is_the_one_who_is_erased() -> None:
         assert report.messages == 1
         page = house.store.read_inbox(house.number("bob"), 0, 9, 9_999)
         assert [entry.kind for entry in page.entries] == ["message", "erased", "message"]
+
+
+# --- exporting ----------------------------------------------------------------------------------------------------
+
+
+@in_house(limits={"page_entries_max": 3})
+async def test_an_export_is_all_there_is_of_a_user(house: House) -> None:
+    admin = house.broker.admin
+    alice, bob = await house.log_in("alice"), await house.log_in("bob")
+    await house.fill(alice, "user/bob", 5, text="from alice")
+    await bob.publish(1, "user/alice", data=b"\x00\xff")
+    await admin.groups.create(GroupCreate(name="g", owner="alice"))
+    await admin.relations.change("contact", "alice", "bob", present=True)
+    await admin.relations.change("block", "alice", "carol", present=True)
+    records = [record async for record in await admin.export.export("alice")]
+    assert [record.kind for record in records] == [
+        "account", "device", "group", "contact", "block", *["entry"] * 6, "end"
+    ]  # fmt: skip
+    account, device, *_ = records
+    assert account.account is not None
+    assert (account.account.name, account.account.floor, account.account.head) == ("alice", 1, 6)
+    assert device.device is not None
+    assert device.device.device == "alice-phone"
+    entries = [record.entry for record in records if record.entry is not None]
+    assert [(entry.seq, entry.kind, entry.n) for entry in entries] == [
+        *((n, "own", n) for n in range(1, 6)), (6, "message", None)
+    ]  # fmt: skip
+    assert [entry.entry.text for entry in entries if entry.entry is not None] == ["from alice"] * 5 + [None]
+    assert entries[-1].entry is not None
+    assert entries[-1].entry.data == b"\x00\xff"
+    assert records[-1].end == 6
+
+
+@in_house()
+async def test_what_comes_while_an_export_is_read_is_not_in_it(house: House) -> None:
+    alice = await house.log_in("alice")
+    await house.fill(alice, "user/bob", 2)
+    kinds: list[str] = []
+    async for record in await house.broker.admin.export.export("alice"):
+        if not kinds:
+            await house.fill(alice, "user/bob", 2, first=3)
+        kinds.append(record.kind)
+    assert kinds == ["account", "device", "entry", "entry", "end"]
+
+
+@in_house()
+async def test_erased_entries_are_exported_as_such(house: House) -> None:
+    await house.fill(await house.log_in("alice"), "user/bob", 1)
+    admin = house.broker.admin
+    await steps_of(await admin.erase.erase("alice"))
+    records = [record async for record in await admin.export.export("bob")]
+    entries = [record.entry for record in records if record.entry is not None]
+    assert [(entry.kind, entry.entry is None) for entry in entries] == [("erased", True), ("message", False)]
+    assert await reason_of(admin.export.export("alice")) == Reason.NOT_FOUND

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from roost_broker.administration.acts import Act
 from roost_broker.administration.devices import Devices
 from roost_broker.administration.erase import Erase
+from roost_broker.administration.export import Export
 from roost_broker.administration.groups import Groups
 from roost_broker.administration.relations import Relations
 from roost_broker.administration.sessions import Sessions
@@ -28,6 +29,7 @@ class Administration:
         self.devices = Devices(core)
         self.relations = Relations(core)
         self.erase = Erase(core)
+        self.export = Export(core)
         nouns = (
             self.status,
             self.users,
@@ -36,6 +38,7 @@ class Administration:
             self.devices,
             self.relations,
             self.erase,
+            self.export,
         )
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

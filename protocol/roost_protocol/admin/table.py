@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from roost_protocol.admin import devices, erase, groups, relations, sessions, status, users
+from roost_protocol.admin import devices, erase, export, groups, relations, sessions, status, users
 from roost_protocol.admin.route import Route
 
 ROUTES: tuple[Route[Any], ...] = (
@@ -13,5 +13,6 @@ ROUTES: tuple[Route[Any], ...] = (
     *devices.ROUTES,
     *relations.ROUTES,
     *erase.ROUTES,
+    *export.ROUTES,
 )
 """Every route; no two have the same method and path."""

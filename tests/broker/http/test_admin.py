@@ -13,6 +13,7 @@ from roost_broker.http.admin import AdminApi
 from roost_broker.store import CommitRefused
 from roost_protocol.admin.devices import DEVICES_FORGET, DEVICES_LIST, TOKENS_LIST, TOKENS_REVOKE
 from roost_protocol.admin.erase import ERASE
+from roost_protocol.admin.export import EXPORT
 from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_DELETE, GROUPS_LIST, GROUPS_SHOW
 from roost_protocol.admin.relations import (
     BLOCKS_ADD,
@@ -78,16 +79,18 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
         (BLOCKS_LIST, "/v1/users/alice/blocks", None),
         (BLOCKS_REMOVE, "/v1/users/alice/blocks/bob", None),
         (USERS_REMOVE, "/v1/users/dave", None),
+        (EXPORT, "/v1/users/alice/export", None),
         (ERASE, "/v1/users/alice/erase", None),
     ]
     assert {route for route, _, _ in asked} == set(ROUTES)
-    async with api(house) as peer:
-        answers: dict[Route[Any], Any] = {}
-        for route, target, sent in asked:
+    answers: dict[Route[Any], Any] = {}
+    for route, target, sent in asked:
+        async with api(house) as peer:
             answer = await peer.ask(route.method, target, sent)
             assert answer.status == 200, answer
             if route.streams:
-                assert b'"step":"done"' in await peer.rest()
+                last = b'"step":"done"' if route is ERASE else b'"kind":"end"'
+                assert last in (await peer.rest()).rpartition(b"data: ")[2]
                 continue
             answers[route] = msgspec.json.decode(answer.body, type=route.gives)
     assert answers[STATUS].sessions == 1
