@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 LOOKED_AT_A_SLICE = 4_096
 """Messages looked at in one commit for who sent them: about 5 ms of the writer."""
 
+ERASED_A_SLICE = 256
+"""Messages erased in one commit: about 5 ms of the writer."""
+
 CONVERSATIONS_A_SLICE = 256
 """Notices to single users in one commit."""
 
@@ -156,7 +159,7 @@ class Removals:
                 user=user,
                 after=after,
                 looked_at_max=LOOKED_AT_A_SLICE,
-                erased_max=self._core.limits.trim_slice_max,
+                erased_max=min(ERASED_A_SLICE, self._core.limits.trim_slice_max),
             )
             erased = await self._step(step, MessagesErased, self._erased)
             if erased is None:

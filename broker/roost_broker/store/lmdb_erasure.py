@@ -163,22 +163,23 @@ class _Conversations:
         return (WITH_USER, number) if had_the_name else None
 
     def _own_entry(self, message_key: bytes) -> bytes | None:
-        """The sender's entry of the message: ids rise with the numbers of an inbox."""
-        low, high = self._seq, self._head
-        while low <= high:
+        """The sender's entry of the message: ids rise with the numbers of an inbox, mostly it is one of the next."""
+        low, high, step = self._seq, self._seq, 1
+        while high < self._head and self._entry(high)[:ID_BYTES] < message_key:
+            low, high, step = high + 1, min(high + step, self._head), step * 2
+        while low < high:
             middle = (low + high) // 2
-            value = self._batch.txn.get(PAIR.pack(self._user, middle), db=self._batch.tables.inbox)
-            if value is None:
-                return None
-            if value[:ID_BYTES] == message_key:
-                self._seq = middle + 1
-                return value
-            if value[:ID_BYTES] < message_key:
+            if self._entry(middle)[:ID_BYTES] < message_key:
                 low = middle + 1
             else:
-                high = middle - 1
+                high = middle
         self._seq = low
-        return None
+        entry = self._entry(low) if low <= self._head else b""
+        return entry if entry[:ID_BYTES] == message_key else None
+
+    def _entry(self, seq: int) -> bytes:
+        value = self._batch.txn.get(PAIR.pack(self._user, seq), db=self._batch.tables.inbox)
+        return value or b""
 
 
 # --- telling ------------------------------------------------------------------------------------------------------
