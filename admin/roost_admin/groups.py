@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roost_admin.options import asks_broker
+from roost_admin.options import asks_broker, yes_option
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("groups")
 def groups() -> None:
-    """Groups: create, add members, list."""
+    """Groups: list, show, create, add and remove members, delete."""
 
 
 @groups.command("create")
@@ -58,18 +58,82 @@ def list_(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost groups list
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import Column, show_listing
     from roost_protocol.admin.groups import GROUPS_LIST
 
-    rows = list(api.rows(GROUPS_LIST, lambda page: page.groups))
+    columns = [Column("GROUP"), Column("OWNER"), Column("SIZE", right=True), Column("MEMBERS")]
+    when_empty = "no groups yet; create one with `roost groups create NAME --owner USER`"
+    rows = api.rows(GROUPS_LIST, lambda page: page.groups)
+    show_listing("groups", rows, columns, _cells, when_empty, as_json=as_json)
+
+
+@groups.command("show")
+@click.argument("name")
+@asks_broker
+def show(api: "AdminApi", name: str, as_json: bool) -> None:
+    """Show the group NAME: its owner, and a line for each member.
+
+    \b
+    Example:
+        roost groups show team
+    """
+    from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.groups import GROUPS_SHOW
+
+    row = api.ask(GROUPS_SHOW, name)
     if as_json:
-        show_document({"groups": rows})
+        show_document(row)
         return
-    show_table(
-        [Column("GROUP"), Column("OWNER"), Column("SIZE", right=True), Column("MEMBERS")],
-        [[row.name, row.owner, str(len(row.members)), ", ".join(row.members)] for row in rows],
-        "no groups yet; create one with `roost groups create NAME --owner USER`",
-    )
+    members = [[member, "owner" if member == row.owner else "member"] for member in row.members]
+    show_table([Column("USER"), Column("ROLE")], members, f"{name} has no members")
+
+
+@groups.command("remove")
+@click.argument("name")
+@click.argument("members", nargs=-1, required=True, metavar="MEMBER...")
+@asks_broker
+def remove(api: "AdminApi", name: str, members: tuple[str, ...], as_json: bool) -> None:
+    """Remove members from the group NAME, all or none.
+
+    When its owner goes, the member who has been a user for longest follows; the group goes with its last member.
+
+    \b
+    Example:
+        roost groups remove team dave
+    """
+    from roost_protocol.admin.groups import GROUPS_CHANGE, GroupChange
+
+    _show(api.ask(GROUPS_CHANGE, name, body=GroupChange(remove=members)), as_json)
+
+
+@groups.command("delete")
+@click.argument("name")
+@yes_option
+@asks_broker
+def delete(api: "AdminApi", name: str, yes: bool, as_json: bool) -> None:
+    """Delete the group NAME. What was written there stays in the inboxes of its members.
+
+    \b
+    Example:
+        roost groups delete team --yes
+    """
+    from roost_admin.confirming import confirm_name
+    from roost_admin.failures import say
+    from roost_admin.output import show_document
+    from roost_protocol.admin.groups import GROUPS_DELETE, GROUPS_SHOW
+
+    if not yes:
+        members = len(api.ask(GROUPS_SHOW, name).members)
+        confirm_name(name, f"deletes the group for all of its {members} members")
+    row = api.ask(GROUPS_DELETE, name)
+    if as_json:
+        show_document(row)
+    else:
+        say(f"group {row.name} is deleted; its members were {', '.join(row.members)}")
+
+
+def _cells(row: "GroupRow") -> list[str]:
+    return [row.name, row.owner, str(len(row.members)), ", ".join(row.members)]
 
 
 def _show(row: "GroupRow", as_json: bool) -> None:
@@ -78,5 +142,7 @@ def _show(row: "GroupRow", as_json: bool) -> None:
 
     if as_json:
         show_document(row)
-    else:
+    elif row.members:
         say(f"group {row.name}: {', '.join(row.members)}")
+    else:
+        say(f"group {row.name} has no members any more, and is gone")

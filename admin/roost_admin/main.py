@@ -14,13 +14,17 @@ from roost_admin.chat.command import chat
 from roost_admin.config import config
 from roost_admin.contexts import contexts
 from roost_admin.demo.command import demo
+from roost_admin.devices import devices, tokens
 from roost_admin.drain import drain
+from roost_admin.erase import erase
 from roost_admin.events import events
 from roost_admin.explain import explain
+from roost_admin.export import export
 from roost_admin.failures import EX_USAGE
 from roost_admin.fsck import fsck
 from roost_admin.groups import groups
 from roost_admin.options import Place, context_option, place_options
+from roost_admin.relations import blocks, contacts
 from roost_admin.reload import reload
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
@@ -136,13 +140,19 @@ _COMMANDS: tuple[click.Command, ...] = (
     top,
     users,
     sessions,
+    devices,
+    tokens,
     groups,
+    blocks,
+    contacts,
     events,
     explain,
     fsck,
     backup,
     restore,
     compact,
+    export,
+    erase,
     config,
     reload,
     drain,

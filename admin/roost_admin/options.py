@@ -60,6 +60,11 @@ def password_fd_option(function: Function) -> Function:
     return click.option("--password-fd", type=click.IntRange(min=0), metavar="N", help=text)(function)
 
 
+def yes_option(function: Function) -> Function:
+    """Add `--yes`."""
+    return click.option("--yes", is_flag=True, help="Do it without asking for the name again.")(function)
+
+
 def asks_broker(function: Function) -> Function:
     """Make a command of a function that takes the admin API first, and `as_json`."""
 
@@ -76,7 +81,7 @@ def asks_broker(function: Function) -> Function:
 
 def endpoint(context: click.Context, given: Place) -> "Path | Endpoint":
     """Where the broker that is meant has its admin API. Raises Failure and UsageError."""
-    named = flagged_place(context, given) or Place(context=os.environ.get("ROOST_CONTEXT") or None)
+    named = _nearest(context, given) or Place(context=os.environ.get("ROOST_CONTEXT") or None)
     if named.context is None:
         return socket_path(place(context, given))
     if named.data is not None or named.socket is not None:
@@ -91,14 +96,18 @@ def place(context: click.Context, given: Place) -> Place:
 
     For commands that have to be on the machine of the broker. Raises UsageError for a context.
     """
-    found = flagged_place(context, given)
-    if found.context is not None:
-        raise click.UsageError("this command takes no --context: it is for a broker on this machine")
-    return found or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
+    return flagged_place(context, given) or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
 
 
 def flagged_place(context: click.Context, given: Place) -> Place:
-    """The nearest of what was said on the command line, which may be nothing."""
+    """The nearest of what was said on the command line, which may be nothing. Raises UsageError for a context."""
+    found = _nearest(context, given)
+    if found.context is not None:
+        raise click.UsageError("this command takes no --context: it is for a broker on this machine")
+    return found
+
+
+def _nearest(context: click.Context, given: Place) -> Place:
     return given or context.find_object(Place) or Place()
 
 

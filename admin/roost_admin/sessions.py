@@ -48,15 +48,13 @@ def list_(
         roost sessions list --user alice --json
         roost sessions list --terminal phone --backlog 100 --older-than 1h
     """
-    from roost_admin.output import show_document, show_table
+    from roost_admin.output import show_listing
     from roost_protocol.admin.sessions import SESSIONS_LIST, SessionQuery
 
     query = SessionQuery(user=user, terminal=terminal, address=address, backlog_min=backlog, since_before=older_than)
-    rows = list(api.rows(SESSIONS_LIST, lambda page: page.sessions, query=query))
-    if as_json:
-        show_document({"sessions": rows})
-        return
-    show_table(_columns(), [_cells(row) for row in rows], _nobody(user, more=query != SessionQuery(user=user)))
+    rows = api.rows(SESSIONS_LIST, lambda page: page.sessions, query=query)
+    when_empty = _nobody(user, more=query != SessionQuery(user=user))
+    show_listing("sessions", rows, _columns(), _cells, when_empty, as_json=as_json)
 
 
 @sessions.command("show")

@@ -22,6 +22,7 @@ from roost_broker.link import Link
 from roost_broker.metrics import Metrics
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
+from roost_broker.removals import Removals
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import (
@@ -103,6 +104,7 @@ class Core:
             after_batch=self._after_batch,
             metrics=self.metrics.batches,
         )
+        self.removals = Removals(self)
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""
         self.draining = False

@@ -22,6 +22,7 @@ import trio
 
 from roost_broker.offload import Offload
 from roost_broker.store import ReadFailed, Store
+from roost_broker.store.account_operations import Notice
 from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage
 from roost_protocol import codec
 from roost_protocol.frames import Disconnect, Gap
@@ -98,6 +99,12 @@ class LiveInbox:
         while self._tail and self.first < floor:
             self._drop_first(self._tail)
 
+    def forget(self) -> None:
+        """Entries may be others in the store now: what is in memory goes, and sessions behind are served from there."""
+        self._tail = None
+        self._tail_bytes = 0
+        self.first = self.head + 1
+
     def covers(self, seq: int) -> bool:
         """Whether the frame of `seq` is in memory."""
         return self.first <= seq <= self.head
@@ -162,6 +169,18 @@ class Delivery:
             inbox = self._inboxes.get(floor.user)
             if inbox is not None:
                 inbox.trimmed(floor.floor)
+
+    def noticed(self, notice: Notice) -> None:
+        """A notice of the broker's own is durable in these inboxes: it goes to their sessions, with `flush`."""
+        for user, seq in notice.entries:
+            inbox = self._inboxes.get(user)
+            if inbox is not None and inbox.append(seq, codec.encode_message(seq, notice.encoded)):
+                self._fresh.append(inbox)
+
+    def forget_tails(self) -> None:
+        """Messages were erased, in whatever inboxes: nobody gets them out of memory any more."""
+        for inbox in self._inboxes.values():
+            inbox.forget()
 
     def touch(self, session: "Session") -> None:
         """The session has something queued: flush it with the rest of this batch."""

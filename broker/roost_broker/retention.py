@@ -1,5 +1,7 @@
 """Retention in the background: inboxes are trimmed, and devices long unseen forgotten, in slices between the publishes.
 
+What is left of removed users goes the same way.
+
 A slice is one operation in a batch of its own bounds, so no publish ever waits for more than one slice.
 """
 
@@ -10,7 +12,7 @@ import trio
 
 from roost_broker.batcher import Settlement
 from roost_broker.config import DAY_MS, RetentionConfig
-from roost_broker.store import CommitRefused
+from roost_broker.store import CommitRefused, ReadFailed
 from roost_broker.store.journal import first_number_at
 from roost_broker.store.operations import (
     ForgetDevices,
@@ -59,8 +61,11 @@ class RetentionKeeper:
                 await self.walk()
                 await self.forget_devices()
                 await self.trim_journal()
+                await self._core.removals.finish()
             except CommitRefused as refused:
                 _log.error("retention cannot write: %s; trying again in %s s", refused, self._config.interval_s)
+            except ReadFailed as error:
+                _log.error("retention cannot read: %s; trying again in %s s", error, self._config.interval_s)
 
     async def walk(self) -> int:
         """Trim every inbox to the configured retention; how many entries went. Raises CommitRefused."""

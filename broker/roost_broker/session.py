@@ -22,6 +22,7 @@ from roost_broker.delivery import PIECE_BYTES, PIECE_ENTRIES
 from roost_broker.link import Link
 from roost_broker.metrics import DEVICE_LEFT
 from roost_broker.store import CommitRefused
+from roost_broker.store.account_operations import ERASED_TYPE
 from roost_broker.store.operations import LoggedIn, Operation, Published, PublishMessage
 from roost_protocol import codec
 from roost_protocol.connection import Event
@@ -182,7 +183,9 @@ class Session:
         body = text.encode() if text is not None else (data or b"")
         what = (b"0" if text is None else b"1", frame.to.encode(), frame.content_type.encode(), body)
         digest = blake2b(b"\0".join(what), digest_size=16).digest()
-        too_large = len(body) > self._body_bytes_max
+        refused = Reason.PACKET_TOO_LARGE if len(body) > self._body_bytes_max else None
+        if frame.content_type == ERASED_TYPE:  # what devices erase, only the broker says
+            refused = Reason.NOT_AUTHORIZED
         operation = PublishMessage(
             sender=self.user,
             sender_name=self.user_name,
@@ -196,7 +199,7 @@ class Session:
             data=data,
             body_bytes=len(body),
             digest=digest,
-            refused=Reason.PACKET_TOO_LARGE if too_large else None,
+            refused=refused,
         )
         self.unsettled += 1
         self.core.batcher.submit(operation, self._published, len(body), kicks=True)

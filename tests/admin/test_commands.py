@@ -56,6 +56,7 @@ IN_OTHER_TESTS = {
 
 ARGUMENTS = {
     ("status",): [],
+    ("fsck",): [],
     ("top",): ["--once", "--interval", "1"],
     ("users", "add"): ["json-user"],
     ("users", "list"): [],
@@ -69,7 +70,32 @@ ARGUMENTS = {
     ("admins", "add"): ["json-admin", "--role", "read"],
     ("admins", "list"): [],
     ("admins", "revoke"): ["json-admin"],
+    ("groups", "show"): ["json-group"],
+    ("groups", "remove"): ["json-group", "json-user"],
+    ("groups", "delete"): ["json-group", "--yes"],
+    ("users", "show"): ["json-user"],
+    ("users", "passwd"): ["json-user"],
+    ("users", "disable"): ["json-user"],
+    ("users", "enable"): ["json-user"],
+    ("contacts", "add"): ["json-user", "json-kicked"],
+    ("contacts", "list"): ["json-user"],
+    ("contacts", "remove"): ["json-user", "json-kicked"],
+    ("blocks", "add"): ["json-user", "json-kicked"],
+    ("blocks", "list"): ["json-user"],
+    ("blocks", "remove"): ["json-user", "json-kicked"],
+    ("devices", "list"): ["json-kicked"],
+    ("tokens", "list"): ["--user", "json-kicked"],
+    ("tokens", "revoke"): ["json-kicked", "json-device"],
+    ("devices", "forget"): ["json-kicked", "json-device"],
+    ("export",): ["json-user"],
+    ("users", "remove"): ["json-user", "--yes"],
+    ("erase",): ["json-kicked", "--yes"],
 }
+
+ASKS_PASSWORD = {("users", "add"), ("users", "passwd")}
+
+STREAMS = {("erase",), ("export",), ("sessions", "history")}
+"""Commands that give a document a line."""
 
 
 def test_every_command_that_gives_data_gives_one_document(broker: RunningBroker) -> None:
@@ -77,15 +103,19 @@ def test_every_command_that_gives_data_gives_one_document(broker: RunningBroker)
     asked = []
 
     async def kicked_meanwhile() -> None:
-        async with roost.connect(broker.address, user="json-kicked", terminal="pc", password=PASSWORD):
+        async with roost.connect(
+            broker.address, user="json-kicked", terminal="pc", device="json-device", password=PASSWORD
+        ):
             for words, arguments in ARGUMENTS.items():
                 asked.append(words)
                 with password_fd() as fd:
-                    extra = ["--password-fd", str(fd)] if words == ("users", "add") else []
+                    extra = ["--password-fd", str(fd)] if words in ASKS_PASSWORD else []
                     whole = (*words, *arguments, *extra, "--json")
                     result = await trio.to_thread.run_sync(broker.ask, *whole)
                 assert result.exit_code == 0, (words, result.output)
-                assert json.loads(result.stdout), words
+                documents = result.stdout.splitlines() if words in STREAMS else [result.stdout]
+                assert all(json.loads(document) for document in documents), words
+                assert documents, words
                 assert result.stderr == "", words
 
     trio.run(kicked_meanwhile)
@@ -270,7 +300,7 @@ def test_the_broker_is_found_by_folder_socket_or_environment(broker: RunningBrok
 def test_without_a_broker_each_says_which_socket_it_looked_for(tmp_path: Path) -> None:
     for words, arguments in ARGUMENTS.items():
         with password_fd() as fd:
-            extra = ["--password-fd", str(fd)] if words == ("users", "add") else []
+            extra = ["--password-fd", str(fd)] if words in ASKS_PASSWORD else []
             result = command(*words, *arguments, *extra, "--data", str(tmp_path))
         assert result.exit_code == EX_UNAVAILABLE, words
         assert str(tmp_path / "admin.sock") in result.stderr

@@ -34,6 +34,20 @@ def test_an_inbox_keeps_its_newest_frames() -> None:
     assert frames_of(inbox) == [b"13", b"14", b"15", b"16"]
 
 
+def test_what_is_forgotten_is_not_in_memory_and_the_next_entry_is() -> None:
+    inbox = LiveInbox(user=1, head=10, limits=TAIL)
+    for seq in (11, 12):
+        inbox.append(seq, b"%d" % seq)
+    inbox.forget()
+    assert (inbox.first, inbox.head, frames_of(inbox)) == (13, 12, [])
+    assert not inbox.covers(12)
+    inbox.append(13, b"13")
+    assert frames_of(inbox) == [b"13"]
+    assert inbox.take_fresh() == [b"11", b"12", b"13"], "what is on its way to sessions goes on"
+    inbox.trimmed(14)
+    assert (inbox.first, frames_of(inbox)) == (14, [])
+
+
 def test_numbers_come_in_order() -> None:
     inbox = LiveInbox(user=1, head=10, limits=TAIL)
     for wrong in (10, 12):

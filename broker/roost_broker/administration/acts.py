@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
+from roost_broker.administration.near import near_names, nobody
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import Account, Operation, Refused
 from roost_protocol.admin.route import Route
-from roost_protocol.names import check_name
+from roost_protocol.names import AddressKind, check_name
 from roost_protocol.reasons import Reason
 
 if TYPE_CHECKING:
@@ -41,8 +42,13 @@ class Acts:
         """The account of this name. Raises NotDone."""
         account = await self._core.readers.run(self._core.store.account, name)
         if account is None:
-            raise NotDone(Reason.NOT_FOUND, f"there is no user {name!r}")
+            raise await self._nobody("user", name)
         return account
+
+    async def _nobody(self, kind: AddressKind, name: str) -> NotDone:
+        """That there is nobody of this name, with those who may have been meant."""
+        near = await self._core.readers.run(near_names, self._core.store, kind, name)
+        return NotDone(Reason.NOT_FOUND, nobody(kind, name, near))
 
     async def _hash(self, password: str) -> str:
         """The hash of a new password. Raises NotDone."""

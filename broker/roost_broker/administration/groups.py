@@ -2,18 +2,22 @@
 
 from typing import Any
 
-from roost_broker.administration.acts import Act, Acts, check
-from roost_broker.store.operations import ChangeMembers, CreateGroup, Done
+from roost_broker.administration.acts import Act, Acts, NotDone, check
+from roost_broker.store.account_operations import DeleteGroup
+from roost_broker.store.operations import ChangeMembers, CreateGroup, Done, Operation
 from roost_protocol.admin.groups import (
     GROUPS_CHANGE,
     GROUPS_CREATE,
+    GROUPS_DELETE,
     GROUPS_LIST,
+    GROUPS_SHOW,
     GroupChange,
     GroupCreate,
     GroupList,
     GroupRow,
 )
 from roost_protocol.admin.route import FIRST_PAGE, PROGRAM, Caller, Paging, Route
+from roost_protocol.reasons import Reason
 
 
 class Groups(Acts):
@@ -21,7 +25,13 @@ class Groups(Acts):
 
     def acts(self) -> dict[Route[Any], Act]:
         """By route."""
-        return {GROUPS_LIST: self.list, GROUPS_CREATE: self.create, GROUPS_CHANGE: self.change}
+        return {
+            GROUPS_LIST: self.list,
+            GROUPS_CREATE: self.create,
+            GROUPS_CHANGE: self.change,
+            GROUPS_SHOW: self.show,
+            GROUPS_DELETE: self.delete,
+        }
 
     async def list(self, page: Paging = FIRST_PAGE) -> GroupList:
         """A page of groups by name."""
@@ -36,14 +46,42 @@ class Groups(Acts):
         del caller
         check(new.name)
         account = await self._account(new.owner)
-        await self._run(CreateGroup(name=new.name, owner=account.user, members=new.members), Done)
+        operation = CreateGroup(name=new.name, owner=account.user, members=new.members)
+        await self._run_naming(operation, None, new.members)
         return await self._group(new.name)
 
     async def change(self, name: str, change: GroupChange, caller: Caller = PROGRAM) -> GroupRow:
         """Add and remove members of a group."""
         del caller
-        await self._run(ChangeMembers(group=name, by=None, add=change.add, remove=change.remove), Done)
+        operation = ChangeMembers(group=name, by=None, add=change.add, remove=change.remove)
+        await self._run_naming(operation, name, (*change.add, *change.remove))
         return await self._group(name)
+
+    async def show(self, name: str) -> GroupRow:
+        """A group with its members."""
+        row = await self._core.readers.run(self._core.store.group, name)
+        if row is None:
+            raise await self._nobody("group", name)
+        return GroupRow(name=row.name, owner=row.owner, members=row.members)
+
+    async def delete(self, name: str, caller: Caller = PROGRAM) -> GroupRow:
+        """Delete a group; what it was."""
+        del caller
+        row = await self.show(name)
+        await self._run_naming(DeleteGroup(name=name), name, ())
+        return row
+
+    async def _run_naming(self, operation: Operation, group: str | None, users: tuple[str, ...]) -> None:
+        """Have an operation committed; if it names nobody, say who may have been meant. Raises NotDone."""
+        try:
+            await self._run(operation, Done)
+        except NotDone as error:
+            if error.reason is Reason.NOT_FOUND:
+                if group is not None:
+                    await self.show(group)
+                for user in users:
+                    await self._account(user)
+            raise
 
     async def _group(self, name: str) -> GroupRow:
         row = await self._core.readers.run(self._core.store.group, name)

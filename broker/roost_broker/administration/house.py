@@ -6,11 +6,15 @@ from roost_broker.administration.acts import Act, Acts
 from roost_broker.administration.admins import Admins
 from roost_broker.administration.backup import Backups
 from roost_broker.administration.config import Configuration
+from roost_broker.administration.devices import Devices
 from roost_broker.administration.drain import Drains
+from roost_broker.administration.erase import Erase
 from roost_broker.administration.events import Events
 from roost_broker.administration.explain import Explain
+from roost_broker.administration.export import Export
 from roost_broker.administration.fsck import Fsck
 from roost_broker.administration.groups import Groups
+from roost_broker.administration.relations import Relations
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
 from roost_broker.administration.top import TopActs
@@ -39,6 +43,10 @@ class Administration:
         self.users = Users(core)
         self.sessions = Sessions(core)
         self.groups = Groups(core)
+        self.devices = Devices(core)
+        self.relations = Relations(core)
+        self.erase = Erase(core)
+        self.export = Export(core)
         self.explain = Explain(core)
         self.events = Events(core)
         self.top = TopActs(core, server)
@@ -52,6 +60,10 @@ class Administration:
             self.users,
             self.sessions,
             self.groups,
+            self.devices,
+            self.relations,
+            self.erase,
+            self.export,
             self.explain,
             self.events,
             self.top,

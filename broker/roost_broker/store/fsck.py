@@ -23,6 +23,7 @@ from roost_broker.store.fsck_accounts import (
     check_memberships,
     check_names,
     check_relations,
+    check_removals,
     check_schema,
     check_users,
 )
@@ -64,6 +65,7 @@ STAGES = (
     Stage("members", check_members, ("members",)),
     Stage("memberships", check_memberships, ("memberships",)),
     Stage("relations", check_relations, ("relations",)),
+    Stage("removals", check_removals, ("removals",)),
     Stage("devices", check_devices, ("devices",)),
     Stage("ids of devices", check_device_ids, ("device_ids",)),
     Stage("tokens", check_tokens, ("tokens",)),

@@ -12,11 +12,14 @@ from roost_broker.store.fsck_problems import (
     ODD_KEY,
     OWNER_LEFT,
     RELATION_ASTRAY,
+    REMOVAL_ASTRAY,
+    REMOVAL_LOST,
     SCHEMA,
     UNREADABLE,
 )
 from roost_broker.store.fsck_snapshot import Counters, Snapshot, Step, decoded, text
 from roost_broker.store.lmdb_tables import (
+    CONVERSATION,
     META_LAST,
     META_SCHEMA,
     NUMBER,
@@ -24,7 +27,9 @@ from roost_broker.store.lmdb_tables import (
     RELATION,
     RELATION_KINDS,
     SCHEMA_VERSION,
+    erased_record,
     group_record,
+    removal_record,
     user_record,
 )
 
@@ -73,6 +78,11 @@ def check_users(snapshot: Snapshot) -> Iterator[Step]:
                 yield snapshot.finding(
                     UNREADABLE, "users", user=number, found=f"{len(value)} bytes", expected="the record of a user"
                 )
+            elif record.removed:
+                if snapshot.get("removals", key) is None:
+                    yield snapshot.finding(
+                        REMOVAL_LOST, "removals", user=number, found="no such row", expected="what is left to be done"
+                    )
             elif (named := snapshot.get("names", record.name.encode())) != key:
                 yield snapshot.finding(
                     NAME_LOST, "names", user=number, found=_leads_to(named), expected=f"{record.name!r} → {number}"
@@ -96,6 +106,37 @@ def check_names(snapshot: Snapshot) -> Iterator[Step]:
                     expected=f"the user whose name is {text(key)}, or no such row",
                 )
         yield len(chunk)
+
+
+def check_removals(snapshot: Snapshot) -> Iterator[Step]:
+    """What is left to be done is about users who are removed."""
+    for chunk in snapshot.chunks("removals"):
+        for key, value in chunk:
+            whole = len(key) == NUMBER.size
+            if not whole and len(key) != CONVERSATION.size:
+                yield odd_key(snapshot, "removals", key, NUMBER.size)
+                continue
+            if decoded(removal_record if whole else erased_record, value) is None:
+                found = f"{len(value)} bytes at {key.hex()}"
+                yield snapshot.finding(UNREADABLE, "removals", found=found, expected="what is left to be done")
+            user = snapshot.get("users", key[: NUMBER.size])
+            record = None if user is None else decoded(user_record, user)
+            if record is None or not record.removed:
+                number = NUMBER.unpack(key[: NUMBER.size])[0]
+                yield snapshot.finding(
+                    REMOVAL_ASTRAY, "removals", user=number, found="a row", expected="none: the user is not removed"
+                )
+        yield len(chunk)
+
+
+def removed_devices(snapshot: Snapshot) -> set[int]:
+    """Devices of removed users whose outcomes are not cleared away yet."""
+    found: set[int] = set()
+    for chunk in snapshot.chunks("removals"):
+        for key, value in chunk:
+            record = decoded(removal_record, value) if len(key) == NUMBER.size else None
+            found.update(() if record is None else record.devices)
+    return found
 
 
 def _leads_to(value: bytes | None) -> str:

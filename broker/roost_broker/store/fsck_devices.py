@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from roost_broker.store.fsck_accounts import odd_key
+from roost_broker.store.fsck_accounts import odd_key, removed_devices
 from roost_broker.store.fsck_problems import (
     CURSOR_AHEAD,
     CURSOR_INVALID,
@@ -263,6 +263,7 @@ def _session(snapshot: Snapshot, key: bytes, value: bytes) -> Iterator[Step]:
 def check_outcomes(snapshot: Snapshot) -> Iterator[Step]:
     """Every outcome is in its slot, of a publish that is settled, and agrees with the entry it tells of."""
     device, facts = -1, None
+    removed = removed_devices(snapshot)
     for chunk in snapshot.chunks("outcomes"):
         for key, value in chunk:
             if len(key) != SLOT.size:
@@ -272,7 +273,7 @@ def check_outcomes(snapshot: Snapshot) -> Iterator[Step]:
             if number != device:
                 device, facts = number, publishes(snapshot, number)
                 snapshot.note("device", number)
-                if snapshot.get("devices", NUMBER.pack(number)) is None:
+                if number not in removed and snapshot.get("devices", NUMBER.pack(number)) is None:
                     yield snapshot.finding(
                         OUTCOME_LEFT, "outcomes", device=number, found="outcomes, but no such device",
                         expected="no such rows",

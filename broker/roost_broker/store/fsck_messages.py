@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from roost_broker.store.account_operations import ERASED_TYPE
 from roost_broker.store.fsck_accounts import odd_key
 from roost_broker.store.fsck_inboxes import ENTRY_BYTES, KIND_AT
 from roost_broker.store.fsck_problems import (
@@ -32,6 +33,7 @@ from roost_broker.store.fsck_snapshot import FIRST_ROWS, PAUSE_ROWS, Row, Snapsh
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.lmdb_tables import (
     ENTRY,
+    ERASED,
     KIND_OWN,
     NUMBER,
     NUMBER_END,
@@ -46,6 +48,9 @@ from roost_protocol.names import group_address, parse_address, user_address
 SLICE_MESSAGES = 65_536
 """Messages in memory at a time, 450 bytes each."""
 
+SIZE_UNKNOWN = -1
+"""Of a message that was erased."""
+
 LEFT_MAX = 4 * FINDINGS_MAX
 """Counts in `released` without a message, in memory at a time. With more, there are more findings than are told."""
 
@@ -56,7 +61,7 @@ IDS_END = 2**64
 class _Facts:
     """What is known of one message: what it says, and what the inboxes have said of it so far."""
 
-    __slots__ = ("differs", "inboxes", "own", "references", "released", "sender", "size", "to")
+    __slots__ = ("differs", "inboxes", "own", "own_missing", "references", "released", "sender", "size", "to")
 
     def __init__(self, size: int, sender: str, to: str) -> None:
         self.size = size
@@ -66,6 +71,8 @@ class _Facts:
         """How many got it; 0 until an entry says so."""
         self.references = 0
         self.own = 0
+        self.own_missing = False
+        """Its sender never had an entry of it."""
         self.released = 0
         self.differs = False
 
@@ -140,6 +147,9 @@ def _load(snapshot: Snapshot, messages: _Table, part: _Slice) -> Iterator[Step]:
             yield odd_key(snapshot, "messages", key, NUMBER.size)
             continue
         (message_id,) = NUMBER.unpack(key)
+        if encoded == ERASED:  # what is left says neither who wrote it nor how long it was
+            facts[message_id] = _Facts(SIZE_UNKNOWN, "", "")
+            continue
         try:
             entry = decode_entry(encoded)
         except msgspec.MsgspecError as error:
@@ -152,7 +162,9 @@ def _load(snapshot: Snapshot, messages: _Table, part: _Slice) -> Iterator[Step]:
                 expected="a message",
             )
             continue
-        facts[message_id] = _Facts(len(encoded), intern(entry.sender), intern(entry.to))
+        facts[message_id] = message = _Facts(len(encoded), intern(entry.sender), intern(entry.to))
+        if entry.content_type == ERASED_TYPE:  # it comes from a user who is removed, and has no inbox
+            message.own_missing = True
         if entry.id != key.hex() or entry.time > message_time_ms(message_id) or not _is_address(entry.to):
             yield snapshot.finding(
                 MESSAGE_INVALID,
@@ -252,7 +264,7 @@ def _walk_run(snapshot: Snapshot, run: int, part: _Slice) -> Iterator[Step]:
                 if message.inboxes != inboxes:
                     message.differs = message.inboxes != 0
                     message.inboxes = max(message.inboxes, inboxes)
-                if message.size != bytes_:
+                if message.size not in (bytes_, SIZE_UNKNOWN):
                     yield _size_wrong(snapshot, user, seq, message_id, bytes_, message)
                 conversation = (kind, with_, peer)
                 expected = sides.get(conversation)
@@ -313,7 +325,7 @@ def _judge(snapshot: Snapshot, part: _Slice) -> Iterator[Step]:
         if number % PAUSE_ROWS == 0:
             yield 0
         kept = message.inboxes - message.released
-        if message.references == kept and message.own == 1 and not message.differs:
+        if message.references == kept and message.own == (0 if message.own_missing else 1) and not message.differs:
             continue  # as nearly always
         yield from _not_in_order(snapshot, message_id, message, kept)
     for message_id in sorted(part.left):
@@ -353,7 +365,7 @@ def _not_in_order(snapshot: Snapshot, message_id: int, message: _Facts, kept: in
             found=f"inboxes that have the message {what}: {message.references}{_missing(message)}",
             expected=f"{kept}, for {message.inboxes} got it and {message.released} have trimmed it",
         )
-    elif message.own > 1 or not message.released:
+    elif message.own > 1 or not (message.released or message.own_missing):
         yield snapshot.finding(
             SIDE_MISSING,
             "inbox",

@@ -39,6 +39,8 @@ GROUP_EMPTY = _damage("group-empty", "A group without members can neither be use
 OWNER_LEFT = _damage("owner-left", "Nobody may change this group; remove and add members as an admin")
 MEMBER_ASTRAY = _damage("member-astray", "Messages to the group fail for all, or reach the wrong users")
 MEMBER_HALF = _damage("member-half", "The group and the user disagree on whether he is a member")
+REMOVAL_LOST = _damage("removal-lost", "What is left of a removed user stays for ever")
+REMOVAL_ASTRAY = _damage("removal-astray", "The entries of a user who is there may be cleared away, so stop the broker")
 RELATION_ASTRAY = _damage("relation-astray", "The user's list of contacts or blocked users cannot be read")
 
 # --- devices, sessions, outcomes ---

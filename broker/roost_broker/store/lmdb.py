@@ -25,14 +25,37 @@ from typing import Any
 import lmdb
 import msgspec
 
-from roost_broker.store import lmdb_accounts, lmdb_admins, lmdb_journal, lmdb_publish, lmdb_sessions, lmdb_trim
+from roost_broker.store import (
+    lmdb_accounts,
+    lmdb_admins,
+    lmdb_erasure,
+    lmdb_journal,
+    lmdb_publish,
+    lmdb_removal,
+    lmdb_sessions,
+    lmdb_trim,
+)
+from roost_broker.store.account_operations import (
+    ClearRemoved,
+    DeleteGroup,
+    EraseMessages,
+    ForgetDevice,
+    GroupHolders,
+    InboxExtent,
+    Removal,
+    RemoveUser,
+    SetDisabled,
+    TellErased,
+    TokenPage,
+    TokenRow,
+)
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
 from roost_broker.store.fsck import walk
 from roost_broker.store.journal import JournalPage, Subject
+from roost_broker.store.lmdb_account_read import AccountReader
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_copy import copy_environment
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
-from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.operations import (
     Account,
     AddAdmin,
@@ -42,6 +65,7 @@ from roost_broker.store.operations import (
     CreateUser,
     DeviceRecord,
     EndSession,
+    Floor,
     ForgetDevices,
     FoundEntry,
     FoundMessage,
@@ -53,6 +77,7 @@ from roost_broker.store.operations import (
     OperationResult,
     PublishMessage,
     RemoveAdmin,
+    Retention,
     ScrollPage,
     SetPassword,
     SetRelation,
@@ -65,6 +90,7 @@ from roost_broker.store.operations import (
 )
 from roost_broker.store.port import CheckEvent, Copier
 from roost_protocol.limits import MIB, Limits
+from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
 MAP_BYTES = 1024 * 1024 * MIB
@@ -96,6 +122,13 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         SetRelation: lmdb_accounts.set_relation,
         AddAdmin: lmdb_admins.add_admin,
         RemoveAdmin: lmdb_admins.remove_admin,
+        SetDisabled: lmdb_removal.set_disabled,
+        ForgetDevice: lmdb_removal.forget_one_device,
+        DeleteGroup: lmdb_removal.delete_group,
+        RemoveUser: lmdb_removal.remove_user,
+        ClearRemoved: lmdb_removal.clear_removed,
+        EraseMessages: lmdb_erasure.erase_messages,
+        TellErased: lmdb_erasure.tell_erased,
     }
 )
 
@@ -196,10 +229,10 @@ class LmdbStore:
     # --- reading ---
 
     @contextmanager
-    def _reading(self) -> Iterator[Reader]:
+    def _reading(self) -> Iterator[AccountReader]:
         try:
             with self._env.begin() as txn:
-                yield Reader(txn, self._tables)
+                yield AccountReader(txn, self._tables)
         except (lmdb.Error, msgspec.DecodeError, struct.error) as error:
             raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
 
@@ -303,6 +336,46 @@ class LmdbStore:
         """See `Store.admin_by_digest`."""
         with self._reading() as reader:
             return reader.admin_by_digest(digest)
+
+    def names_after(self, kind: AddressKind, after: str, limit: int) -> tuple[str, ...]:
+        """See `Store.names_after`."""
+        with self._reading() as reader:
+            return reader.names_after(kind, after, limit)
+
+    def list_tokens(self, after: str, users_max: int) -> TokenPage:
+        """See `Store.list_tokens`."""
+        with self._reading() as reader:
+            return reader.tokens_after(after, users_max)
+
+    def tokens_of(self, user: int) -> tuple[TokenRow, ...]:
+        """See `Store.tokens_of`."""
+        with self._reading() as reader:
+            return reader.tokens_of(user)
+
+    def inbox_extent(self, user: int) -> InboxExtent:
+        """See `Store.inbox_extent`."""
+        with self._reading() as reader:
+            return reader.inbox_extent(user)
+
+    def time_of(self, user: int, seq: int) -> int | None:
+        """See `Store.time_of`."""
+        with self._reading() as reader:
+            return reader.time_of(user, seq)
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
+        """See `Store.would_trim`."""
+        with self._reading() as reader:
+            return reader.would_trim(user, retention, now_ms)
+
+    def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
+        """See `Store.removals`."""
+        with self._reading() as reader:
+            return reader.removals(after, limit)
+
+    def erased_group_holders(self, user: int, after: int, users_max: int) -> GroupHolders:
+        """See `Store.erased_group_holders`."""
+        with self._reading() as reader:
+            return reader.erased_group_holders(user, after, users_max)
 
     def statistics(self) -> StoreStatistics:
         """See `Store.statistics`."""

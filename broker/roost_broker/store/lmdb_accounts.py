@@ -6,6 +6,8 @@ added to it. Every change that a route may depend on makes the writer forget its
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from roost_broker.store import refusals
 from roost_broker.store.ids import new_incarnation
 from roost_broker.store.journal import UserChanged
@@ -57,6 +59,7 @@ def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
         disabled=False,
         incarnation=new_incarnation(batch.random),
         created=batch.now_ms,
+        since_id=batch.next_message_id,
     )
     batch.txn.put(NUMBER.pack(number), pack_record(user), db=batch.tables.users)
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.names)
@@ -66,12 +69,10 @@ def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
 
 def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
     """Change a password; the tokens of all devices but one are revoked."""
-    user = _user(batch, op.user)
+    user = find_user(batch, op.user)
     if user is None:
         return refusals.no_such_user(op.user)
-    changed = UserRecord(
-        user.name, op.password_hash, user.password_version + 1, user.disabled, user.incarnation, user.created
-    )
+    changed = replace(user, password_hash=op.password_hash, password_version=user.password_version + 1)
     txn, tables = batch.txn, batch.tables
     txn.put(NUMBER.pack(op.user), pack_record(changed), db=tables.users)
     for key in keys_with_prefix(txn, tables.device_ids, NUMBER.pack(op.user)):
@@ -83,9 +84,11 @@ def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
     return Done()
 
 
-def _user(batch: Batch, number: int) -> UserRecord | None:
+def find_user(batch: Batch, number: int) -> UserRecord | None:
+    """The record of a user; None if there is none of this number, or it was removed."""
     value = batch.txn.get(NUMBER.pack(number), db=batch.tables.users)
-    return None if value is None else user_record(value)
+    user = None if value is None else user_record(value)
+    return None if user is None or user.removed else user
 
 
 def _must_have(batch: Batch, key: bytes, table: "lmdb._Database") -> bytes:
@@ -101,7 +104,7 @@ def create_group(batch: Batch, op: CreateGroup) -> Done | Refused:
     """Create a group of its owner and members."""
     if batch.txn.get(op.name.encode(), db=batch.tables.group_names) is not None:
         return refusals.group_exists(op.name)
-    if _user(batch, op.owner) is None:
+    if find_user(batch, op.owner) is None:
         return refusals.no_such_user(op.owner)
     members = _numbers(batch, op.members)
     if isinstance(members, Refused):
@@ -113,19 +116,18 @@ def create_group(batch: Batch, op: CreateGroup) -> Done | Refused:
     memory = batch.memory
     memory.last_group = number = memory.last_group + 1
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.group_names)
-    _put_group(batch, number, GroupRecord(op.name, op.owner), set(), members)
+    put_group(batch, number, GroupRecord(op.name, op.owner), set(), members)
     batch.note(group_changed(number, op.name, op.owner, set(), members, batch.now_ms))
     return Done()
 
 
 def change_members(batch: Batch, op: ChangeMembers) -> Done | Refused:
     """Add and remove members of a group, all or none."""
-    txn, tables = batch.txn, batch.tables
-    key = txn.get(op.group.encode(), db=tables.group_names)
-    if key is None:
+    found = find_group(batch, op.group)
+    if found is None:
         return refusals.unknown_group(op.group)
-    group = group_record(_must_have(batch, key, tables.groups))
-    before = {number_at_end(member) for member in keys_with_prefix(txn, tables.members, key)}
+    number, group = found
+    before = {number_at_end(key) for key in keys_with_prefix(batch.txn, batch.tables.members, NUMBER.pack(number))}
     if op.by is not None:
         if op.by not in before:
             return refusals.not_a_member(op.group)
@@ -142,15 +144,38 @@ def change_members(batch: Batch, op: ChangeMembers) -> Done | Refused:
     if refused is not None:
         return refused
     owner = group.owner if group.owner in after or not after else min(after)
-    number = NUMBER.unpack(key)[0]
-    _put_group(batch, number, GroupRecord(group.name, owner), before, after)
+    put_group(batch, number, GroupRecord(group.name, owner), before, after)
     if before != after:
         batch.note(group_changed(number, group.name, op.by, before, after, batch.now_ms))
     return Done()
 
 
+def find_group(batch: Batch, name: str) -> tuple[int, GroupRecord] | None:
+    """The number and the record of the group of this name."""
+    key = batch.txn.get(name.encode(), db=batch.tables.group_names)
+    return None if key is None else (NUMBER.unpack(key)[0], group_record(_must_have(batch, key, batch.tables.groups)))
+
+
+def leave_groups(batch: Batch, user: int) -> None:
+    """Take a user out of every group, as if he left each."""
+    txn, tables = batch.txn, batch.tables
+    for membership in keys_with_prefix(txn, tables.memberships, NUMBER.pack(user)):
+        number = number_at_end(membership)
+        key = NUMBER.pack(number)
+        group = group_record(_must_have(batch, key, tables.groups))
+        txn.delete(membership, db=tables.memberships)
+        txn.delete(PAIR.pack(number, user), db=tables.members)
+        with txn.cursor(tables.members) as cursor:
+            left = number_at_end(cursor.key()) if cursor.set_range(key) and cursor.key().startswith(key) else None
+        batch.note(group_changed(number, group.name, None, {user}, set(), batch.now_ms))
+        if left is None:
+            put_group(batch, number, group, set(), set())
+        elif group.owner == user:
+            txn.put(key, pack_record(replace(group, owner=left)), db=tables.groups)
+
+
 def _only_leaves(batch: Batch, op: ChangeMembers, by: int) -> bool:
-    user = _user(batch, by)
+    user = find_user(batch, by)
     return not op.add and user is not None and all(name == user.name for name in op.remove)
 
 
@@ -175,7 +200,7 @@ def _too_many(batch: Batch, before: set[int], after: set[int]) -> Refused | None
     return None
 
 
-def _put_group(batch: Batch, number: int, group: GroupRecord, before: set[int], after: set[int]) -> None:
+def put_group(batch: Batch, number: int, group: GroupRecord, before: set[int], after: set[int]) -> None:
     """Write a group with its members, who were `before`; one without members is removed."""
     txn, tables = batch.txn, batch.tables
     batch.memory.forget_routes()
@@ -198,7 +223,7 @@ def _put_group(batch: Batch, number: int, group: GroupRecord, before: set[int], 
 def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
     """Add a contact or a blocked user, or remove one."""
     txn, tables = batch.txn, batch.tables
-    if _user(batch, op.user) is None:
+    if find_user(batch, op.user) is None:
         return refusals.no_such_user(op.user)
     other = txn.get(op.other.encode(), db=tables.names)
     if other is None:
@@ -214,9 +239,17 @@ def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
     if txn.get(key, db=tables.relations) is not None:
         return Done()
     most = batch.limits.relations_per_user_max
-    if len(keys_with_prefix(txn, tables.relations, NUMBER.pack(op.user))) >= most:
+    if _has_relations(batch, op.user, most):
         return refusals.too_many("contacts and blocked users of one user", most)
     batch.memory.forget_routes()
     txn.put(key, _NOTHING, db=tables.relations)
     batch.note(relation_changed(op, NUMBER.unpack(other)[0], batch.now_ms))
     return Done()
+
+
+def _has_relations(batch: Batch, user: int, count: int) -> bool:
+    """Whether a user has so many relations, without those to users that were removed."""
+    keys = keys_with_prefix(batch.txn, batch.tables.relations, NUMBER.pack(user))
+    if len(keys) < count:
+        return False
+    return sum(find_user(batch, number_at_end(key)) is not None for key in keys) >= count

@@ -219,7 +219,7 @@ class Batch:
     def flush(self) -> None:
         """Put everything that was collected into the tables."""
         if self.messages:
-            self._put_new(self.tables.messages, self.messages, append=True)
+            self._put_messages()
             self.messages.clear()
             self._flush_inboxes()
         if self.outcomes:
@@ -236,6 +236,24 @@ class Batch:
             self._put_new(self.tables.journal_subjects, sorted(self.journal_subjects))
             self.journal.clear()
             self.journal_subjects.clear()
+
+    def _put_messages(self) -> None:
+        """Put the messages, none of which leaves bytes of another one behind itself in the file.
+
+        LMDB gives a value that is too large for a shared page one of its own, in memory that held another page before,
+        and writes all of that. What is behind the value would stay in the file, in its copies too, for as long as
+        this message does: also what was erased since. So such a page is first filled with zeros.
+        """
+        table = self.tables.messages
+        page = range(*own_page(self.txn.stat(table)["psize"]))
+        alone = [row for row in self.messages if len(row[1]) in page]
+        if not alone:
+            self._put_new(table, self.messages, append=True)
+            return
+        zeros = bytes(page[-1])
+        self._put_new(table, [(key, zeros if len(it) in page else it) for key, it in self.messages], append=True)
+        with self.txn.cursor(table) as cursor:
+            cursor.putmulti(alone)  # in place: the page is this transaction's already
 
     def _flush_inboxes(self) -> None:
         self.touched.sort(key=_by_user)
@@ -269,6 +287,16 @@ class Batch:
 
 
 _by_user = attrgetter("user")
+
+
+def own_page(page_bytes: int) -> tuple[int, int]:
+    """From which size on, and below which, a message has one page of its own.
+
+    LMDB 0.9, mdb.c: a page has a header of 16 bytes and holds at least two nodes, with 2 bytes for the place of each
+    and a header of 8 before its key; more pages than one come zeroed at their end.
+    """
+    node_bytes_max = (page_bytes - 16) // 2 // 2 * 2 - 2
+    return node_bytes_max - 8 - NUMBER.size + 1, page_bytes - 16 + 1
 
 
 def used_bytes(txn: "Transaction", tables: Tables) -> int:

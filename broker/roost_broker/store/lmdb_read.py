@@ -18,6 +18,7 @@ from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
     ENTRY,
+    ERASED,
     ID_BYTES,
     KIND_OWN,
     NUMBER,
@@ -154,6 +155,9 @@ class Reader:
         device_ids: dict[int, str | None] = {}
         entries: list[StoredEntry] = []
         for seq, value, (_, encoded) in zip(seqs, values, messages, strict=True):
+            if encoded == ERASED:
+                entries.append(StoredEntry(seq=seq, kind="erased", encoded=None))
+                continue
             if value[ID_BYTES] != KIND_OWN:
                 entries.append(StoredEntry(seq=seq, kind="message", encoded=encoded))
                 continue
@@ -190,6 +194,8 @@ class Reader:
 
     def _found(self, seq: int, value: bytes) -> FoundEntry:
         inboxes = ENTRY.unpack_from(value)[_INBOXES_FIELD]
+        if self._txn.get(value[:ID_BYTES], db=self._tables.messages) == ERASED:
+            return FoundEntry(seq=seq, kind="erased", inboxes=inboxes)
         if value[ID_BYTES] != KIND_OWN:
             return FoundEntry(seq=seq, kind="message", inboxes=inboxes)
         device, n = OWN_ENTRY.unpack(value)[-2:]
@@ -200,7 +206,7 @@ class Reader:
         """See `Store.find_message`."""
         key = NUMBER.pack(message_id)
         encoded = self._txn.get(key, db=self._tables.messages)
-        if encoded is None:
+        if encoded is None or encoded == ERASED:
             return None
         value = self._txn.get(key, db=self._tables.released)
         with self._txn.cursor(self._tables.messages) as cursor:
@@ -310,12 +316,14 @@ class Reader:
         """See `Store.relations`."""
         prefix = RELATION_PREFIX.pack(user, RELATION_KINDS[kind])
         others = keys_with_prefix(self._txn, self._tables.relations, prefix)
-        return tuple(sorted(self._user_name(number_at_end(key)) for key in others))
+        users = (user_record(self._must_have(key[-NUMBER.size :], self._tables.users)) for key in others)
+        return tuple(sorted(user.name for user in users if not user.removed))
 
     def user_name(self, user: int) -> str | None:
         """See `Store.user_name`."""
         value = self._txn.get(NUMBER.pack(user), db=self._tables.users)
-        return None if value is None else user_record(value).name
+        record = None if value is None else user_record(value)
+        return None if record is None or record.removed else record.name
 
     def _user_name(self, number: int) -> str:
         return user_record(self._must_have(NUMBER.pack(number), self._tables.users)).name

@@ -60,7 +60,7 @@ def log_in(batch: Batch, op: LogIn) -> LoggedIn | Refused:
         return refusals.bad_credential()
     user = user_record(value)
     number, device = find_device(batch, op.user, op.device_id)
-    if user.disabled or not _credential_holds(user, device, op):
+    if user.disabled or user.removed or not _credential_holds(user, device, op):
         return refusals.bad_credential()
     before = _session(batch, op.user, op.terminal)
     refused = _device_refused(batch, op, device) or _resumption_refused(before, op)
@@ -243,7 +243,7 @@ def forget_devices(batch: Batch, op: ForgetDevices) -> Forgotten:
         row = batch.device(number)
         if number not in op.keep and row is not None and row.last_seen < op.seen_before:
             device = device_record(value)
-            _forget_device(batch, number, device)
+            forget_device(batch, number, device)
             batch.note(DeviceForgotten(at=batch.now_ms, user=device.user, device=number, device_id=device.device_id))
             forgotten.append(number)
     next_after = NUMBER.unpack(looked_at[-1][0])[0] if more else None
@@ -260,11 +260,17 @@ def _next_devices(cursor: "Cursor", after: int, devices_max: int) -> tuple[list[
     return found, more and bool(found)
 
 
-def _forget_device(batch: Batch, number: int, device: DeviceRecord) -> None:
+def forget_device(batch: Batch, number: int, device: DeviceRecord) -> None:
+    """Forget a device with its outcomes. Nothing of it may be left to be flushed."""
+    for slot in keys_with_prefix(batch.txn, batch.tables.outcomes, NUMBER.pack(number)):
+        batch.txn.delete(slot, db=batch.tables.outcomes)
+    forget_device_row(batch, number, device)
+
+
+def forget_device_row(batch: Batch, number: int, device: DeviceRecord) -> None:
+    """Forget a device, but for its outcomes. Nothing of it may be left to be flushed."""
     txn, tables = batch.txn, batch.tables
     key = NUMBER.pack(number)
-    for slot in keys_with_prefix(txn, tables.outcomes, key):
-        txn.delete(slot, db=tables.outcomes)
     if device.token_digest is not None:
         txn.delete(device.token_digest, db=tables.tokens)
     txn.delete(name_key(device.user, device.device_id), db=tables.device_ids)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Cursor = lmdb.Cursor[bytes]
 
 SCHEMA_VERSION = 2
-"""The layout that this file describes. 2: journal, admins."""
+"""The layout that this file describes. 2: journal, admins, removals."""
 
 NUMBER_END = 2**64 - 1
 """Larger than every number in a key."""
@@ -58,6 +58,7 @@ class Tables(NamedTuple):
     journal: "lmdb._Database"  # number → Event
     journal_subjects: "lmdb._Database"  # kind of subject, its number, number of the record → nothing
     admins: "lmdb._Database"  # name of an admin → AdminRecord
+    removals: "lmdb._Database"  # removed user → RemovalRecord; user, kind of conversation, peer → ErasedRecord
 
 
 META_SCHEMA = b"schema"
@@ -113,6 +114,10 @@ WITH_GROUP = 1
 
 RELEASED = struct.Struct(">I")
 
+ERASED = b"\0"
+"""In `messages`, in place of the encoded entry (a MessagePack map, whose first byte is another): it was erased. The row
+goes like any other, with the last inbox that lets go of the message."""
+
 CURSOR = struct.Struct(">QQQIQ")
 """What the device has acknowledged, its highest settled n, when it was last seen (ms), how many slots its outcomes
 have, and the n up to which an outcome that is not there was settled long ago (see `lmdb_publish`)."""
@@ -130,6 +135,38 @@ class UserRecord(Struct, frozen=True, array_like=True):
     disabled: bool
     incarnation: str
     created: int
+    since_id: int = 0
+    """Messages with lower ids were sent by others, who had the name before."""
+    removed: bool = False
+    """Nobody may log in any more, and the name may be that of another user; see `removals`."""
+
+
+class RemovalRecord(Struct, frozen=True, array_like=True):
+    """What is left to be done about a removed user, and what was done."""
+
+    name: str
+    at: int
+    since_id: int
+    until_id: int
+    """Messages that the user sent have an id from `since_id` on, and below this one."""
+    erasing: bool
+    devices: tuple[int, ...] = ()
+    """Those whose outcomes are still there."""
+    relations_to: bytes = b""
+    """The relations of all users up to this key do not name him any more."""
+    relations_done: bool = False
+    messages: int = 0
+    bytes: int = 0
+    conversations: int = 0
+
+
+class ErasedRecord(Struct, frozen=True, array_like=True):
+    """A conversation of which messages were erased, as long as nobody was told."""
+
+    address: str
+    """As the sender wrote it."""
+    messages: int
+    bytes: int
 
 
 class DeviceRecord(Struct, frozen=True, array_like=True):
@@ -184,6 +221,8 @@ device_record = msgspec.msgpack.Decoder(DeviceRecord).decode
 session_record = msgspec.msgpack.Decoder(SessionRecord).decode
 group_record = msgspec.msgpack.Decoder(GroupRecord).decode
 admin_record = msgspec.msgpack.Decoder(AdminRecord).decode
+removal_record = msgspec.msgpack.Decoder(RemovalRecord).decode
+erased_record = msgspec.msgpack.Decoder(ErasedRecord).decode
 
 
 def name_key(number: int, name: str) -> bytes:

@@ -130,3 +130,14 @@ def _release(batch: Batch, entry: _Leaving) -> None:
     txn.delete(entry.message_key, db=tables.messages)
     if released > 1:
         txn.delete(entry.message_key, db=tables.released)
+
+
+def clear_entries(batch: Batch, user: int, entries_max: int) -> int:
+    """Let the oldest entries of an inbox go, by no rule: its user was removed. How many went."""
+    leaving = _leaving(batch, user, _NOTHING_KEPT, entries_max)
+    if leaving:
+        _remove(batch, user, leaving)
+    return len(leaving)
+
+
+_NOTHING_KEPT = Retention(count=0)

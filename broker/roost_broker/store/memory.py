@@ -12,9 +12,19 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from roost_broker.store import memory_accounts, memory_admins, memory_journal, memory_operations
+from roost_broker.store import memory_accounts, memory_admins, memory_journal, memory_operations, memory_removal
+from roost_broker.store.account_operations import (
+    ClearRemoved,
+    DeleteGroup,
+    EraseMessages,
+    ForgetDevice,
+    RemoveUser,
+    SetDisabled,
+    TellErased,
+)
 from roost_broker.store.ids import first_message_id
 from roost_broker.store.journal import JournalPage, Subject
+from roost_broker.store.memory_account_read import AccountReads
 from roost_broker.store.memory_check import check_state
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import InboxEntry, State
@@ -72,11 +82,18 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         SetRelation: memory_accounts.set_relation,
         AddAdmin: memory_admins.add_admin,
         RemoveAdmin: memory_admins.remove_admin,
+        SetDisabled: memory_removal.set_disabled,
+        ForgetDevice: memory_removal.forget_one_device,
+        DeleteGroup: memory_removal.delete_group,
+        RemoveUser: memory_removal.remove_user,
+        ClearRemoved: memory_removal.clear_removed,
+        EraseMessages: memory_removal.erase_messages,
+        TellErased: memory_removal.tell_erased,
     }
 )
 
 
-class MemoryStore:
+class MemoryStore(AccountReads):
     """A `Store` that lives as long as the object.
 
     `limits` are the bounds to keep, `random` makes ids and incarnations. Publishes are refused when the messages
@@ -241,7 +258,8 @@ class MemoryStore:
         """See `Store.find_message`."""
         state = self._state
         held = [entry for entry in state.entries.values() if entry.message_id == message_id]
-        if not held:
+        encoded = held[0].encoded if held else None
+        if encoded is None:
             return None
         kept = {entry.message_id for entry in state.entries.values()}
         first = last = message_id
@@ -250,7 +268,7 @@ class MemoryStore:
         while last + 1 in kept:
             last += 1
         return FoundMessage(
-            encoded=held[0].encoded,
+            encoded=encoded,
             released=state.inboxes[message_id] - len(held),
             batch_first=first,
             batch_last=last,
@@ -283,7 +301,7 @@ class MemoryStore:
             map_bytes=self._map_bytes,
             reserve_bytes=self._reserve_bytes,
             has_room=self._has_room(state),
-            users=len(state.users),
+            users=len(state.users) + len(state.removed),
             devices=len(state.devices),
             groups=len(state.groups),
             messages=len({entry.message_id for entry in state.entries.values()}),
@@ -308,7 +326,7 @@ def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[i
     page: list[tuple[int, InboxEntry]] = []
     size = 0
     for seq, entry in found:
-        size += len(entry.encoded)
+        size += entry.size
         if page and size > bytes_max:
             break
         page.append((seq, entry))
@@ -316,6 +334,8 @@ def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[i
 
 
 def _stored(state: State, seq: int, entry: InboxEntry) -> StoredEntry:
+    if entry.encoded is None:
+        return StoredEntry(seq=seq, kind="erased", encoded=None)
     if entry.device is None:
         return StoredEntry(seq=seq, kind="message", encoded=entry.encoded)
     device = state.devices.get(entry.device)

@@ -35,6 +35,7 @@ def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Ref
     )
     created = UserChanged(at=batch.now_ms, user=state.last_user, name=op.name, what="created")
     state.note(created, batch.now_ms)
+    state.since_ids[state.last_user] = batch.next_message_id
     return UserCreated(user=state.last_user)
 
 

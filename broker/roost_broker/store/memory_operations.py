@@ -119,20 +119,25 @@ def _store(state: State, op: PublishMessage, recipients: tuple[int, ...], batch:
     encoded = encode_entry(entry)
     conversation = state.conversation(op.to)
     assert conversation is not None  # noqa: S101  # it has recipients
-    own = InboxEntry(message_id=message_id, conversation=conversation, encoded=encoded, device=op.device, n=op.n)
+    size = len(encoded)
+    own = InboxEntry(
+        message_id=message_id, conversation=conversation, encoded=encoded, size=size, device=op.device, n=op.n
+    )
     theirs = InboxEntry(
         message_id=message_id,
         conversation=conversation if conversation.kind == "group" else Conversation("user", op.sender),
         encoded=encoded,
+        size=size,
     )
     state.inboxes[message_id] = 1 + len(recipients)
-    seq = _append(state, op.sender, own)
-    others = tuple((user, _append(state, user, theirs)) for user in recipients)
+    seq = append(state, op.sender, own)
+    others = tuple((user, append(state, user, theirs)) for user in recipients)
     outcome = Outcome(digest=op.digest, reason=Reason.SUCCESS, seq=seq, message_id=message_id, time=batch.now_ms)
     return replace(_settle(state, op, outcome), entries=((op.sender, seq), *others), encoded=encoded)
 
 
-def _append(state: State, user: int, entry: InboxEntry) -> int:
+def append(state: State, user: int, entry: InboxEntry) -> int:
+    """Put an entry at the end of an inbox; its number."""
     seq = state.head(user) + 1
     state.heads[user] = seq
     state.entries[user, seq] = entry
@@ -294,7 +299,7 @@ def trim(state: State, op: Trim, batch: Batch) -> Trimmed:
     left = op.entries_max
     floors: list[Floor] = []
     next_after: int | None = None
-    ahead = sorted(user for user in state.users if user > op.after)
+    ahead = sorted(user for user in (*state.users, *state.removed) if user > op.after)
     for user in ahead[: op.users_max]:
         first = state.start(user).floor
         trimmed = _trim_inbox(state, user, op, left, batch.now_ms)
@@ -313,12 +318,12 @@ def trim(state: State, op: Trim, batch: Batch) -> Trimmed:
 
 
 def _trim_inbox(state: State, user: int, op: Trim, entries_max: int, now_ms: int) -> int:
-    kept_bytes = sum(len(entry.encoded) for _, entry in state.inbox(user))
+    kept_bytes = sum(entry.size for _, entry in state.inbox(user))
     for trimmed in range(entries_max):
         reason = state.rule_against_oldest(user, op.retention, now_ms, kept_bytes)
         if reason is None:
             return trimmed
         floor = state.start(user).floor
-        kept_bytes -= len(state.entries.pop((user, floor)).encoded)
+        kept_bytes -= state.entries.pop((user, floor)).size
         state.starts[user] = Start(floor=floor + 1, reason=reason)
     return entries_max

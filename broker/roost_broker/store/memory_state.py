@@ -32,7 +32,10 @@ class InboxEntry(Struct, frozen=True, kw_only=True):
 
     message_id: int
     conversation: Conversation
-    encoded: bytes
+    encoded: bytes | None
+    """None if it was erased."""
+    size: int
+    """Bytes that were encoded, erased or not."""
     device: int | None = None
     n: int | None = None
 
@@ -100,6 +103,29 @@ class Relation(Struct, frozen=True):
     other: int
 
 
+class Erased(Struct, frozen=True, kw_only=True):
+    """What was erased in one conversation, and where that is, as the sender wrote it."""
+
+    address: str
+    messages: int = 0
+    bytes: int = 0
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    """A removed user, of whose inbox something is left."""
+
+    account: Account
+    at: int
+    until_id: int
+    """Messages that he sent have lower ids."""
+    erasing: bool
+    to_tell: dict[Conversation, Erased] = field(default_factory=dict)
+    """Never changed: another is put in its place."""
+    messages: int = 0
+    bytes: int = 0
+    conversations: int = 0
+
+
 class State(Struct, kw_only=True):
     """Everything a store knows. Records are frozen; a change puts another record in place of one."""
 
@@ -110,6 +136,9 @@ class State(Struct, kw_only=True):
     last_message_id: int = 0
     last_journal: int = 0
     users: dict[int, Account] = field(default_factory=dict)
+    since_ids: dict[int, int] = field(default_factory=dict)
+    """User → what was sent in his name with a lower id, somebody sent who had it before."""
+    removed: dict[int, Removed] = field(default_factory=dict)
     heads: dict[int, int] = field(default_factory=dict)
     """User → the highest number in his inbox; none: 0."""
     starts: dict[int, Start] = field(default_factory=dict)
@@ -156,7 +185,7 @@ class State(Struct, kw_only=True):
 
     def message_bytes(self) -> int:
         """Bytes of all messages that are still in an inbox, each counted once."""
-        return sum({entry.message_id: len(entry.encoded) for entry in self.entries.values()}.values())
+        return sum({entry.message_id: len(entry.encoded or b"") for entry in self.entries.values()}.values())
 
     # --- who is who ---
 

@@ -1,6 +1,6 @@
 """The journal's records of what operations did, for every filling of the port in the same words."""
 
-from roost_broker.store.journal import GroupChanged, RelationChanged, SessionEnded, SessionOpened
+from roost_broker.store.journal import GroupChanged, RelationChanged, SessionEnded, SessionOpened, UserChanged
 from roost_broker.store.operations import EndSession, LoggedIn, LogIn, SetRelation
 
 
@@ -38,6 +38,16 @@ def session_ended(op: EndSession, terminal: str, device_id: str, epoch: int, now
         by=op.by,
         address=op.address,
     )
+
+
+def user_disabled(user: int, name: str, *, disabled: bool, now_ms: int) -> UserChanged:
+    """Log-ins are refused, or let in again."""
+    return UserChanged(at=now_ms, user=user, name=name, what="disabled" if disabled else "enabled")
+
+
+def user_removed(user: int, name: str, *, erased: bool, now_ms: int) -> UserChanged:
+    """The account is gone."""
+    return UserChanged(at=now_ms, user=user, name=name, what="erased" if erased else "removed")
 
 
 def relation_changed(op: SetRelation, other: int, now_ms: int) -> RelationChanged:

@@ -4,23 +4,27 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from roost_broker.store.account_operations import GroupHolders, InboxExtent, Removal, TokenPage, TokenRow
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.operations import (
     Account,
     AdminRecord,
     DeviceRecord,
+    Floor,
     FoundEntry,
     FoundMessage,
     GroupRecord,
     InboxPage,
     Operation,
     OperationResult,
+    Retention,
     ScrollPage,
     StoreStatistics,
     TokenOwner,
     UserRow,
 )
 from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
+from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
 Watch = Callable[[int], None]
@@ -144,6 +148,41 @@ class Store(Protocol):
 
     def admin_by_digest(self, digest: bytes) -> AdminRecord | None:
         """The admin whose token has this digest. How long it takes says nothing of whose it nearly is."""
+        ...
+
+    def names_after(self, kind: AddressKind, after: str, limit: int) -> tuple[str, ...]:
+        """Names of users or groups after `after`, in order of UTF-8 bytes, at most `limit`: nothing else is read."""
+        ...
+
+    def list_tokens(self, after: str, users_max: int) -> TokenPage:
+        """The devices with tokens of the next `users_max` users with a name after `after`, in order of UTF-8 bytes."""
+        ...
+
+    def tokens_of(self, user: int) -> tuple[TokenRow, ...]:
+        """The devices with tokens of one user."""
+        ...
+
+    def inbox_extent(self, user: int) -> InboxExtent:
+        """What the inbox holds. An unknown user has an empty inbox."""
+        ...
+
+    def time_of(self, user: int, seq: int) -> int | None:
+        """When the entry with this number was stored (Unix time, ms); None if the inbox does not hold it."""
+        ...
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
+        """Where a `Trim` at `now_ms` would move the floor of the inbox, if at all; looks at few of its entries."""
+        ...
+
+    def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
+        """Removed users of whom something is left, in order of their numbers, which are above `after`."""
+        ...
+
+    def erased_group_holders(self, user: int, after: int, users_max: int) -> GroupHolders:
+        """Who holds entries of the groups in which messages of a removed user were erased, until they are told.
+
+        Looks at the next `users_max` users with a number above `after`.
+        """
         ...
 
     def statistics(self) -> StoreStatistics:

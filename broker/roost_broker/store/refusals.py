@@ -80,3 +80,8 @@ def not_the_owner(group: str) -> Refused:
 def block_of_oneself() -> Refused:
     """A user asks to block himself."""
     return Refused(reason=Reason.NOT_AUTHORIZED, text="a user cannot block himself")
+
+
+def still_erasing(name: str) -> Refused:
+    """A removed user cannot be cleared away: it would be forgotten whose messages are to be erased."""
+    return Refused(reason=Reason.NOT_AUTHORIZED, text=f"messages of {name!r} are still to be erased")

@@ -46,4 +46,13 @@ GROUPS_CHANGE = Route(
     role="operate",
 )
 
-ROUTES = (GROUPS_LIST, GROUPS_CREATE, GROUPS_CHANGE)
+GROUPS_SHOW = Route(method="GET", path="/v1/groups/{group}", summary="A group with its members", gives=GroupRow)
+GROUPS_DELETE = Route(
+    method="DELETE",
+    path="/v1/groups/{group}",
+    summary="Delete a group; what was written there stays in the inboxes",
+    gives=GroupRow,
+    role="operate",
+)
+
+ROUTES = (GROUPS_LIST, GROUPS_CREATE, GROUPS_CHANGE, GROUPS_SHOW, GROUPS_DELETE)

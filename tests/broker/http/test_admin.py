@@ -13,12 +13,31 @@ from broker.http.speaking import Peer
 from roost_broker.store import CommitRefused
 from roost_protocol.admin.admins import ADMINS_ADD, ADMINS_LIST, ADMINS_REVOKE
 from roost_protocol.admin.config import CONFIG_SHOW
-from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_LIST
+from roost_protocol.admin.devices import DEVICES_FORGET, DEVICES_LIST, TOKENS_LIST, TOKENS_REVOKE
+from roost_protocol.admin.erase import ERASE
+from roost_protocol.admin.export import EXPORT
+from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_DELETE, GROUPS_LIST, GROUPS_SHOW
+from roost_protocol.admin.relations import (
+    BLOCKS_ADD,
+    BLOCKS_LIST,
+    BLOCKS_REMOVE,
+    CONTACTS_ADD,
+    CONTACTS_LIST,
+    CONTACTS_REMOVE,
+)
 from roost_protocol.admin.route import Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
 from roost_protocol.admin.status import STATUS
 from roost_protocol.admin.table import ROUTES
-from roost_protocol.admin.users import USERS_CREATE, USERS_LIST
+from roost_protocol.admin.users import (
+    USERS_CREATE,
+    USERS_DISABLE,
+    USERS_ENABLE,
+    USERS_LIST,
+    USERS_PASSWORD,
+    USERS_REMOVE,
+    USERS_SHOW,
+)
 from roost_protocol.reasons import Reason
 
 
@@ -49,13 +68,36 @@ async def test_every_route_has_an_act_and_is_answered_as_the_table_says(house: H
         (ADMINS_LIST, "/v1/admins", None),
         (ADMINS_REVOKE, "/v1/admins/Zo%C3%AB", None),
         (CONFIG_SHOW, "/v1/config", None),
+        (GROUPS_SHOW, "/v1/groups/Schach%20%E2%99%9F", None),
+        (GROUPS_DELETE, "/v1/groups/Schach%20%E2%99%9F", None),
+        (USERS_SHOW, "/v1/users/alice", None),
+        (USERS_PASSWORD, "/v1/users/alice/password", body(password="new", log_out=True)),
+        (USERS_DISABLE, "/v1/users/alice/disable", None),
+        (USERS_ENABLE, "/v1/users/alice/enable", None),
+        (DEVICES_LIST, "/v1/users/alice/devices", None),
+        (TOKENS_LIST, "/v1/tokens?user=alice", None),
+        (TOKENS_REVOKE, "/v1/users/alice/devices/alice-pc/token", None),
+        (DEVICES_FORGET, "/v1/users/alice/devices/alice-pc", None),
+        (CONTACTS_ADD, "/v1/users/alice/contacts/bob", None),
+        (CONTACTS_LIST, "/v1/users/alice/contacts", None),
+        (CONTACTS_REMOVE, "/v1/users/alice/contacts/bob", None),
+        (BLOCKS_ADD, "/v1/users/alice/blocks/bob", None),
+        (BLOCKS_LIST, "/v1/users/alice/blocks", None),
+        (BLOCKS_REMOVE, "/v1/users/alice/blocks/bob", None),
+        (USERS_REMOVE, "/v1/users/dave", None),
+        (EXPORT, "/v1/users/alice/export", None),
+        (ERASE, "/v1/users/alice/erase", None),
     ]
     assert set(house.broker.admin.acts) == set(ROUTES)
-    async with api(house) as peer:
-        answers: dict[Route[Any], Any] = {}
-        for route, target, sent in asked:
+    answers: dict[Route[Any], Any] = {}
+    for route, target, sent in asked:
+        async with api(house) as peer:
             answer = await peer.ask(route.method, target, sent)
             assert answer.status == 200, answer
+            if route.streams:
+                last = b'"step":"done"' if route is ERASE else b'"kind":"end"'
+                assert last in (await peer.rest()).rpartition(b"data: ")[2]
+                continue
             answers[route] = msgspec.json.decode(answer.body, type=route.gives)
     assert answers[STATUS].sessions == 1
     assert answers[SESSIONS_KICK].terminals == ("pc",)

@@ -10,6 +10,7 @@ from roost_broker.store.journal import decode_event, subjects
 from roost_broker.store.lmdb_tables import (
     CURSOR,
     ENTRY,
+    ERASED,
     FLOOR,
     KIND_OWN,
     NUMBER,
@@ -23,6 +24,8 @@ from roost_broker.store.lmdb_tables import (
     Tables,
     device_record,
     name_key,
+    removal_record,
+    user_record,
 )
 from roost_protocol.codec import decode_entry
 
@@ -49,6 +52,7 @@ def check_tables(path: Path) -> None:
     _check_devices(tables)
     _check_groups(tables)
     _check_journal(tables)
+    _check_removals(tables)
 
 
 def _check_inboxes(tables: dict[str, Rows]) -> None:
@@ -74,6 +78,8 @@ def _check_messages(tables: dict[str, Rows]) -> None:
     sizes = {value[:8]: ENTRY.unpack_from(value)[4] for value in tables["inbox"].values()}
     assert set(held) == set(tables["messages"])
     for key, encoded in tables["messages"].items():
+        if encoded == ERASED:
+            continue
         assert len(encoded) == sizes[key]
         assert decode_entry(encoded).id == key.hex()
     released = {key: RELEASED.unpack(value)[0] for key, value in tables["released"].items()}
@@ -100,6 +106,8 @@ def _check_devices(tables: dict[str, Rows]) -> None:
     for key, value in tables["outcomes"].items():
         number, slot = SLOT.unpack(key)
         n = OUTCOME.unpack(value)[0]
+        if NUMBER.pack(number) not in tables["cursors"]:  # of a removed user: see below
+            continue
         _, settled_n, _, slots, _ = CURSOR.unpack(tables["cursors"][NUMBER.pack(number)])
         assert slot == n % slots
         assert n <= settled_n
@@ -122,3 +130,23 @@ def _check_journal(tables: dict[str, Rows]) -> None:
         for subject in subjects(decode_event(value))
     }
     assert set(tables["journal_subjects"]) == found
+
+
+def _check_removals(tables: dict[str, Rows]) -> None:
+    """What is left of a removed user is known, and nothing is that others could notice."""
+    users = {key: user_record(value) for key, value in tables["users"].items()}
+    removed = {key for key, user in users.items() if user.removed}
+    assert {key for key in tables["removals"] if len(key) == NUMBER.size} == removed
+    assert {key[: NUMBER.size] for key in tables["removals"]} == removed
+    assert {NUMBER.pack(PAIR.unpack(key)[0]) for key in tables["inbox"]} <= set(users)
+    assert {user.name: key for key, user in users.items() if not user.removed} == {
+        name.decode(): key for name, key in tables["names"].items()
+    }
+    for table in ("device_ids", "sessions", "memberships", "relations"):
+        assert not {key[: NUMBER.size] for key in tables[table]} & removed, table
+    left = {number for key in removed for number in removal_record(tables["removals"][key]).devices}
+    assert {NUMBER.unpack(key[: NUMBER.size])[0] for key in tables["outcomes"]} <= left | {
+        NUMBER.unpack(key)[0] for key in tables["devices"]
+    }
+    named = {key[-NUMBER.size :] for key in tables["relations"]}
+    assert named <= set(users), "a relation with a user of whom nothing is left"

@@ -16,6 +16,17 @@ from hypothesis import strategies as st
 from broker.store.tables import check_tables
 from broker.store.world import START_MS, seeded
 from roost_broker.store import Store
+from roost_broker.store.account_operations import (
+    Cleared,
+    ClearRemoved,
+    DeleteGroup,
+    EraseMessages,
+    ForgetDevice,
+    RemoveUser,
+    SetDisabled,
+    TellErased,
+    Told,
+)
 from roost_broker.store.journal import (
     BROKER,
     BrokerStopped,
@@ -31,6 +42,7 @@ from roost_broker.store.operations import (
     ChangeMembers,
     CreateGroup,
     CreateUser,
+    Done,
     EndSession,
     ForgetDevices,
     Forgotten,
@@ -101,7 +113,7 @@ class Both:
         self.lmdb.close()
         self.lmdb = self._open()
 
-    def commit(self, operations: Sequence[Operation]) -> None:
+    def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
         expected = self.model.commit(operations, self.now_ms)
         found = self.lmdb.commit(operations, self.now_ms)
         assert found == expected
@@ -109,6 +121,50 @@ class Both:
             event(f"{type(operation).__name__}: {_told(result)}")
             if isinstance(operation, LogIn) and isinstance(result, LoggedIn):
                 self.sessions[operation.user, operation.device_id] = result
+        return expected
+
+    def clear(self, user: int, rows_max: int) -> None:
+        """Clear away a removed user, to the end: in how many slices is for each store to say."""
+        clear = ClearRemoved(user=user, rows_max=rows_max)
+        commits = []
+        stores: tuple[Store, ...] = (self.model, self.lmdb)
+        for store in stores:
+            result: OperationResult = Cleared(done=False)
+            commits.append(0)
+            while isinstance(result, Cleared) and not result.done:
+                (result,) = store.commit([clear], self.now_ms)
+                commits[-1] += 1
+        for store, count in zip(stores, commits, strict=True):
+            for _ in range(max(commits) - count):  # each commit takes some of the randomness
+                store.commit([], self.now_ms)
+
+    def tell(self, user: int, limit: int) -> None:
+        """Tell every conversation that messages were erased in, as a broker does."""
+        holders: list[tuple[int, int]] = []
+        after: int | None = 0
+        while after is not None:
+            page = self.model.erased_group_holders(user, after, limit)
+            assert page == self.lmdb.erased_group_holders(user, after, limit)
+            holders += page.holders
+            after = page.next_after
+        for group in sorted({group for group, _ in holders}):
+            who = tuple(each for other, each in holders if other == group)
+            self.commit([TellErased(user=user, group=group, holders=who[:limit], last=len(who) <= limit)])
+            if len(who) > limit:
+                self.commit([TellErased(user=user, group=group, holders=who[limit:])])
+        told: OperationResult = Told(notices=(), more=True)
+        while isinstance(told, Told) and told.more:
+            (told,) = self.commit([TellErased(user=user)])
+
+    def number(self, user: int) -> int:
+        """Of whoever has that one's name now."""
+        account = self.model.account(USERS[user - 1])
+        return user if account is None else account.user
+
+    def removed(self, user: int) -> int:
+        """One of those who were removed, if there are any."""
+        removals = self.model.removals(0, 10)
+        return removals[user % len(removals)].user if removals else user
 
 
 def _told(result: OperationResult) -> str:
@@ -117,6 +173,8 @@ def _told(result: OperationResult) -> str:
     if isinstance(result, LoggedIn):
         facts = {"resumed": result.resumed, "took over": result.took_over, "starts over": result.start_over}
         return "success " + ", ".join(fact for fact, holds in facts.items() if holds)
+    if isinstance(result, Done):
+        return "success"
     if isinstance(result, Trimmed | Forgotten):
         return "something" if (result.floors if isinstance(result, Trimmed) else result.devices) else "nothing"
     reason: Reason = getattr(result, "reason", Reason.SUCCESS)
@@ -149,7 +207,16 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
     st.tuples(st.just("relation"), NUMBERS, st.sampled_from(["contact", "block"]), NAMES, st.booleans()),
     st.tuples(st.just("journal"), st.lists(st.tuples(NUMBERS, SMALL), max_size=3)),
     st.tuples(st.just("trim journal"), st.integers(-20, 20), st.integers(0, 30), st.integers(1, 9)),
+    st.tuples(st.just("disable"), NUMBERS, st.booleans()),
+    st.tuples(st.just("forget one"), NUMBERS, DEVICES),
+    st.tuples(st.just("delete group"), GROUPS),
+    st.tuples(st.just("remove"), NUMBERS, st.booleans()),
+    st.tuples(st.just("remove"), FIRST, st.just(True)),
+    *[st.tuples(st.just("erase"), FIRST, st.integers(0, 1), st.integers(1, 9), st.integers(1, 9))] * 2,
 )
+
+AFTERWARDS: st.SearchStrategy[Plan] = st.tuples(st.sampled_from(["clear", "tell", "erase"]), FIRST, st.integers(1, 3))
+"""What takes several commits."""
 
 
 def operations_of(both: Both, plan: Plan) -> list[Operation]:
@@ -196,6 +263,19 @@ def operation_of(both: Both, plan: Plan) -> Operation:
             return CreateGroup(name=name, owner=owner, members=tuple(members))
         case ("members", name, by, add, remove):
             return ChangeMembers(group=name, by=by, add=tuple(add), remove=tuple(remove))
+        case ("disable", user, disabled):
+            return SetDisabled(user=both.number(user), disabled=disabled)
+        case ("forget one", user, device):
+            return ForgetDevice(user=both.number(user), device_id=device)
+        case ("delete group", name):
+            return DeleteGroup(name=name)
+        case ("remove", user, erase):
+            return RemoveUser(user=both.number(user), erase=erase)
+        case ("erase", user, skipped, looked_at_max, erased_max):
+            user = both.removed(user)
+            first = next((entry for entry in both.model.read_inbox(user, 0, 1, 1).entries if entry.encoded), None)
+            after = int(_id_of(first.encoded), 16) if first and first.encoded and skipped else 0
+            return EraseMessages(user=user, after=after, looked_at_max=looked_at_max, erased_max=erased_max)
         case ("relation", user, kind, other, present):
             return SetRelation(user=user, kind=kind, other=other, present=present)
         case ("journal", progress):
@@ -210,6 +290,24 @@ def operation_of(both: Both, plan: Plan) -> Operation:
     raise AssertionError(plan)
 
 
+def afterwards_do(both: Both, what: str, user: int, limit: int) -> None:
+    """What takes several commits: clear away a removed user, tell what was erased of one, or erase one as a whole."""
+    match what:
+        case "clear":
+            both.clear(both.removed(user), limit)
+        case "tell":
+            both.tell(both.removed(user), limit)
+        case "erase":
+            number = both.number(user)
+            both.commit([log_in(both, user, "x", 0, 0, 5)])
+            for to in ("group/g", "user/a", "user/b", "group/g"):
+                both.commit([publish(both, user, "x", 0, to, 1, 1)])
+            both.commit([RemoveUser(user=number, erase=True)])
+            for _ in range(9):
+                both.commit([EraseMessages(user=number, looked_at_max=9, erased_max=limit)])
+            both.tell(number, limit)
+
+
 def device_number(both: Both, user: int, device: str) -> int:
     session = both.sessions.get((user, device))
     return 77 if session is None else session.device
@@ -217,6 +315,7 @@ def device_number(both: Both, user: int, device: str) -> int:
 
 def publish(both: Both, user: int, device: str, back: int, to: str, text: int, chance: int) -> PublishMessage:
     """A publish of the device's last session: the next n, or one `back`; now and then with something wrong."""
+    name, user = USERS[user - 1], both.number(user)
     session = both.sessions.get((user, device))
     settled_n = 0
     for record in both.model.devices(user):
@@ -224,7 +323,7 @@ def publish(both: Both, user: int, device: str, back: int, to: str, text: int, c
             settled_n = record.settled_n
     return PublishMessage(
         sender=user,
-        sender_name=USERS[user - 1],
+        sender_name=name,
         device=77 if session is None else session.device,
         terminal=TERMINALS.get(device, "phone"),
         epoch=7 if session is None else session.epoch,
@@ -240,6 +339,7 @@ def publish(both: Both, user: int, device: str, back: int, to: str, text: int, c
 def log_in(both: Both, user: int, device: str, chance: int, last_seq: int, held: int) -> LogIn:
     """A log-in with a credential, an epoch and a last number that mostly hold."""
     account = both.model.account(USERS[user - 1])
+    user = both.number(user)
     session = both.sessions.get((user, device))
     entries = both.model.read_inbox(user, last_seq - 1, 1, 1).entries
     ids = [entry.encoded for entry in entries if entry.seq == last_seq and entry.encoded is not None]
@@ -291,7 +391,15 @@ def everything(store: Store) -> Iterator[object]:
     yield store.list_admins("b", 1)
     # Two may have been given the same token; which of them it is then, nobody promised.
     yield [store.admin_by_digest(f"admin token {token}".encode()) is None for token in range(4)]
+    yield [store.names_after(kind, "a", 3) for kind in ("user", "group")]
+    yield store.list_tokens("", 2)
+    yield store.removals(0, 10)
+    yield store.removals(1, 1)
     addresses = [f"user/{name}" for name in USERS] + [f"group/{name}" for name in ("g", "h", "a")]
+    live = {row.user for row in store.list_users("", 10)}
+    for user in range(1, 7):
+        yield store.devices(user)
+        yield store.read_inbox(user, 0, 1_000, 1_000_000)
     for user, name in enumerate(USERS, 1):
         yield store.account(name)
         yield store.user_name(user)
@@ -302,10 +410,15 @@ def everything(store: Store) -> Iterator[object]:
         yield store.devices(user)
         yield store.groups_of(user)
         yield [store.relations(user, kind) for kind in ("contact", "block")]
-        yield [store.is_blocked(user, other) for other in range(1, 5)]
-        yield [store.route(user, address) for address in addresses]
+        if user in live:  # of a removed one nobody asks, and LMDB has yet to find his relations
+            yield [store.is_blocked(user, other) for other in range(1, 5)]
+            yield [store.is_blocked(other, user) for other in sorted(live)]
+            yield [store.route(user, address) for address in addresses]
         yield store.read_inbox(user, 0, 1_000, 1_000_000)
         yield store.read_inbox(user, 3, 3, 150)
+        yield store.inbox_extent(user)
+        yield [store.time_of(user, seq) for seq in (1, 5)]
+        yield store.erased_group_holders(user, 0, 2)
         for conversation in (*addresses, None):
             yield store.read_conversation(user, conversation, limit=3, bytes_max=10_000)
             yield store.read_conversation(user, conversation, before=6, limit=2, bytes_max=150)
@@ -320,26 +433,37 @@ def check_equal(both: Both) -> None:
         assert both.lmdb.find_message(message_id) == both.model.find_message(message_id)
         for user in (1, 2, 4):
             assert both.lmdb.find_entry(user, message_id) == both.model.find_entry(user, message_id)
+    for user in range(1, 5):
+        for rules in (Retention(count=3), Retention(age_ms=4, bytes=400), Retention(age_ms=9, count=5, bytes=300)):
+            would = both.model.would_trim(user, rules, both.now_ms)
+            assert both.lmdb.would_trim(user, rules, both.now_ms) == would
     for token in range(both.tokens + 1):
         digest = f"token {token}".encode()
         assert both.lmdb.token_owner(digest) == both.model.token_owner(digest)
 
 
-STEPS = st.tuples(st.lists(PLANS, min_size=1, max_size=6), st.sampled_from([-30, 0, 1, 1, 1, 20]), st.integers(0, 9))
+STEPS = st.tuples(
+    st.lists(PLANS, min_size=1, max_size=6),
+    st.lists(AFTERWARDS, max_size=2),
+    st.sampled_from([-30, 0, 1, 1, 1, 20]),
+    st.integers(0, 9),
+)
 
 
 @settings(max_examples=settings().max_examples * 2)
 @given(st.lists(STEPS, min_size=4, max_size=30))
-def test_lmdb_does_what_the_model_does(steps: list[tuple[list[Plan], int, int]]) -> None:
+def test_lmdb_does_what_the_model_does(steps: list[tuple[list[Plan], list[Plan], int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         both = Both(Path(folder) / "store")
         both.commit([CreateUser(name=name, password_hash=name) for name in USERS[:3]])
         both.commit([CreateGroup(name="g", owner=1, members=("b", "c"))])
         both.commit([log_in(both, user, "x", 0, 0, 5) for user in (1, 2, 3)])
         try:
-            for plans, passed_ms, chance in steps:
+            for plans, afterwards, passed_ms, chance in steps:
                 both.now_ms += passed_ms
                 both.commit([operation for plan in plans for operation in operations_of(both, plan)])
+                for what, user, limit in afterwards:
+                    afterwards_do(both, what, user, limit)
                 if chance < 2:
                     both.reopen()
                 if chance % 2:

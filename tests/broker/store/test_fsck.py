@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.store.damaging import damaging, make_store
-from broker.store.test_differential import STEPS, USERS, Both, Plan, log_in, operations_of
+from broker.store.test_differential import STEPS, USERS, Both, Plan, afterwards_do, log_in, operations_of
 from broker.store.world import World, seeded
 from roost_broker.store.errors import ReadFailed
 from roost_broker.store.fsck import STAGES, check, walk
@@ -41,17 +41,19 @@ def as_a_broker(both: Both, operation: Operation) -> Operation:
 
 
 @given(st.lists(STEPS, min_size=4, max_size=30))
-def test_whatever_operations_do_is_clean(steps: list[tuple[list[Plan], int, int]]) -> None:
+def test_whatever_operations_do_is_clean(steps: list[tuple[list[Plan], list[Plan], int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         both = Both(Path(folder) / "store")
         both.commit([CreateUser(name=name, password_hash=name) for name in USERS[:3]])
         both.commit([CreateGroup(name="g", owner=1, members=("b", "c"))])
         both.commit([log_in(both, user, "x", 0, 0, 5) for user in (1, 2, 3)])
         try:
-            for plans, passed_ms, _ in steps:
+            for plans, afterwards, passed_ms, _ in steps:
                 both.now_ms += passed_ms
                 operations = [operation for plan in plans for operation in operations_of(both, plan)]
                 both.commit([as_a_broker(both, operation) for operation in operations])
+                for what, user, limit in afterwards:
+                    afterwards_do(both, what, user, limit)
             *told, verdict = both.lmdb.check()
         finally:
             both.lmdb.close()

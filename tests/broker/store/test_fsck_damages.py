@@ -42,9 +42,11 @@ from roost_broker.store.lmdb_tables import (
     SUBJECT,
     WITH_GROUP,
     WITH_USER,
+    RemovalRecord,
     device_record,
     group_record,
     name_key,
+    pack_record,
     session_record,
     user_record,
 )
@@ -349,6 +351,14 @@ DAMAGES = (
     damage("released without message", lambda rows: rows.put("released", NUMBERED(1 << 62), RELEASED.pack(1)),
            "released-left", "released", message=f"{1 << 62:016x}"),
     damage("odd released", lambda rows: rows.put("released", b"odd", RELEASED.pack(1)), "odd-key", "released"),
+    # --- removals ---
+    damage("removal lost", lambda rows: rows.edit_record("users", NUMBERED(DAVE), user_record, removed=True),
+           "removal-lost", "removals", user="dave"),
+    damage("removal of somebody who is there", lambda rows: rows.put("removals", NUMBERED(DAVE), pack_record(
+               RemovalRecord("dave", 1, 0, 1, erasing=False))), "removal-astray", "removals", user="dave"),
+    damage("removal unreadable", lambda rows: rows.put("removals", NUMBERED(DAVE), b"nonsense"), "unreadable",
+           "removals"),
+    damage("odd removal", lambda rows: rows.put("removals", b"odd", b"x"), "odd-key", "removals"),
     # --- the journal, admins ---
     damage("record unreadable", lambda rows: rows.put("journal", rows.keys("journal")[3], b"nonsense"), "unreadable",
            "journal"),
