@@ -32,19 +32,26 @@ from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.operations import (
     Account,
     ChangeMembers,
+    ConversationCounts,
+    ConversationMark,
     CreateGroup,
     CreateUser,
     DeviceRecord,
     EndSession,
+    Floor,
     ForgetDevices,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
     LogIn,
     MoveCursors,
     Operation,
     OperationResult,
     PublishMessage,
+    Retention,
     ScrollPage,
+    SendMessage,
     SetPassword,
     SetRelation,
     StoreStatistics,
@@ -70,6 +77,7 @@ _Apply = Callable[[Batch, Any], OperationResult]
 _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
     {
         PublishMessage: lmdb_publish.publish,
+        SendMessage: lmdb_publish.send,
         MoveCursors: lmdb_sessions.move_cursors,
         LogIn: lmdb_sessions.log_in,
         EndSession: lmdb_sessions.end_session,
@@ -203,6 +211,26 @@ class LmdbStore:
         """See `Store.read_conversation`."""
         with self._reading() as reader:
             return reader.conversation(user, conversation, before, after, limit, bytes_max)
+
+    def first_of_newest(self, user: int, conversation: str | None, *, upto: int | None = None, newest: int) -> int:
+        """See `Store.first_of_newest`."""
+        with self._reading() as reader:
+            return reader.first_of_newest(user, conversation, upto, newest)
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """See `Store.conversations`."""
+        with self._reading() as reader:
+            return reader.conversations(user, after, entries_max)
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """See `Store.inbox_size`."""
+        with self._reading() as reader:
+            return reader.inbox_size(user)
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int, hold: Hold | None = None) -> Floor | None:
+        """See `Store.would_trim`."""
+        with self._reading() as reader:
+            return reader.would_trim(user, retention, hold if hold and self._room(reader.txn) else None, now_ms)
 
     def account(self, name: str) -> Account | None:
         """See `Store.account`."""

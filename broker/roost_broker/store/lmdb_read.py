@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from roost_broker.store.errors import ReadFailed
+from roost_broker.store.ids import message_time_ms
 from roost_broker.store.lmdb_batch import used_bytes
 from roost_broker.store.lmdb_publish import find_route
 from roost_broker.store.lmdb_tables import (
@@ -34,11 +35,19 @@ from roost_broker.store.lmdb_tables import (
     read_start,
     user_record,
 )
+from roost_broker.store.lmdb_trim import would_trim
 from roost_broker.store.operations import (
     Account,
+    ConversationCount,
+    ConversationCounts,
+    ConversationMark,
     DeviceRecord,
+    Floor,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
+    Retention,
     ScrollPage,
     StoredEntry,
     TokenOwner,
@@ -61,6 +70,11 @@ class Reader:
     def __init__(self, txn: "Transaction", tables: Tables) -> None:
         self._txn = txn
         self._tables = tables
+
+    @property
+    def txn(self) -> "Transaction":
+        """The transaction, for whoever has to look further in it."""
+        return self._txn
 
     # --- entries ---
 
@@ -92,6 +106,68 @@ class Reader:
         page = sorted(zip(seqs[:kept], values[:kept], strict=True))
         entries = self._entries([seq for seq, _ in page], [value for _, value in page])
         return ScrollPage(head=head, floor=floor, entries=entries, more=len(seqs) > kept)
+
+    def first_of_newest(self, user: int, conversation: str | None, upto: int | None, newest: int) -> int:
+        """See `Store.first_of_newest`."""
+        head = read_head(self._txn, self._tables, user).seq
+        floor = read_start(self._txn, self._tables, user).floor
+        last = head if upto is None else min(head, upto)
+        if conversation is None:
+            seqs = _nearest(range(floor, last + 1), newest, rising=False)
+        else:
+            seqs = self._numbers(user, conversation, floor, last, newest, rising=False)
+        return seqs[-1] if seqs else head + 1
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """See `Store.conversations`."""
+        kind = WITH_USER if after.kind == "user" else WITH_GROUP
+        prefix = NUMBER.pack(user)
+        counts: dict[tuple[int, int], list[int]] = {}
+        key, more = b"", False
+        with self._txn.cursor(self._tables.scroll) as cursor:
+            if cursor.set_range(SCROLL.pack(user, kind, after.peer, after.seq + 1)):
+                walk = cursor.iternext(values=False)
+                for key in islice(walk, entries_max):
+                    if not key.startswith(prefix):
+                        break
+                    _, kind, peer, seq = SCROLL.unpack(key)
+                    count = counts.setdefault((kind, peer), [0, 0])
+                    count[0] += 1
+                    count[1] = seq
+                else:
+                    more = next(walk, b"").startswith(prefix)
+        rows = tuple(self._conversation_count(*where, *count) for where, count in counts.items())
+        mark = ConversationMark(rows[-1].kind, rows[-1].peer, rows[-1].newest) if more else None
+        return ConversationCounts(conversations=rows, next_after=mark)
+
+    def _conversation_count(self, kind: int, peer: int, entries: int, newest: int) -> ConversationCount:
+        table = self._tables.users if kind == WITH_USER else self._tables.groups
+        value = self._txn.get(NUMBER.pack(peer), db=table)
+        record = None if value is None else (user_record(value) if kind == WITH_USER else group_record(value))
+        return ConversationCount(
+            kind="user" if kind == WITH_USER else "group",
+            peer=peer,
+            name=None if record is None else record.name,
+            entries=entries,
+            newest=newest,
+        )
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """See `Store.inbox_size`."""
+        head = read_head(self._txn, self._tables, user)
+        start = read_start(self._txn, self._tables, user)
+        first = self._txn.get(PAIR.pack(user, start.floor), db=self._tables.inbox)
+        return InboxSize(
+            head=head.seq,
+            floor=start.floor,
+            entries=head.seq - start.floor + 1,
+            bytes=head.cumulative - start.cumulative,
+            oldest=None if first is None else message_time_ms(ENTRY.unpack_from(first)[0]),
+        )
+
+    def would_trim(self, user: int, retention: Retention, hold: Hold | None, now_ms: int) -> Floor | None:
+        """See `Store.would_trim`."""
+        return would_trim(self._txn, self._tables, user, retention, hold, now_ms)
 
     def _values(self, user: int, first: int, last: int) -> list[bytes]:
         """The values of the inbox from one number to another, every one of which is there unless the store is damaged.

@@ -8,30 +8,39 @@ specification, not a store for many messages.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
 from roost_broker.store import memory_accounts, memory_operations
-from roost_broker.store.ids import first_message_id
+from roost_broker.store.ids import first_message_id, message_time_ms
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import Group, InboxEntry, State
 from roost_broker.store.operations import (
     Account,
     ChangeMembers,
+    ConversationCount,
+    ConversationCounts,
+    ConversationMark,
     CreateGroup,
     CreateUser,
     DeviceRecord,
     EndSession,
+    Floor,
     ForgetDevices,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
     LogIn,
     MoveCursors,
     Operation,
     OperationResult,
     PublishMessage,
+    Retention,
     ScrollPage,
+    SendMessage,
     SetPassword,
     SetRelation,
     StoredEntry,
@@ -41,6 +50,7 @@ from roost_broker.store.operations import (
     UserRow,
 )
 from roost_protocol.limits import Limits
+from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
 _Apply = Callable[[State, Any, Batch], OperationResult]
@@ -48,6 +58,7 @@ _Apply = Callable[[State, Any, Batch], OperationResult]
 _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
     {
         PublishMessage: memory_operations.publish,
+        SendMessage: memory_operations.send,
         MoveCursors: memory_operations.move_cursors,
         LogIn: memory_operations.log_in,
         EndSession: memory_operations.end_session,
@@ -84,7 +95,7 @@ class MemoryStore:
             limits=self._limits,
             random=self._random,
             next_message_id=first_message_id(state.last_message_id, now_ms, self._random),
-            has_room=self._map_bytes == sys.maxsize or state.message_bytes() + self._reserve_bytes <= self._map_bytes,
+            has_room=self._has_room(state),
         )
         results = [_APPLY[type(operation)](state, operation, batch) for operation in operations]
         self._state = state
@@ -130,6 +141,56 @@ class MemoryStore:
             entries=tuple(_stored(state, seq, entry) for seq, entry in sorted(page, key=lambda row: row[0])),
             more=len(found) > len(page),
         )
+
+    def first_of_newest(self, user: int, conversation: str | None, *, upto: int | None = None, newest: int) -> int:
+        """See `Store.first_of_newest`."""
+        state = self._state
+        wanted = None if conversation is None else state.conversation(conversation)
+        found = [
+            seq
+            for seq, entry in state.inbox(user)
+            if (upto is None or seq <= upto) and (conversation is None or entry.conversation == wanted)
+        ]
+        return found[-newest:][0] if found else state.head(user) + 1
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """See `Store.conversations`."""
+        state = self._state
+        marks = sorted(
+            ((entry.conversation.kind, entry.conversation.number, seq) for seq, entry in state.inbox(user)),
+            key=_mark_order,
+        )
+        ahead = [mark for mark in marks if _mark_order(mark) > _mark_order((after.kind, after.peer, after.seq))]
+        looked_at = ahead[:entries_max]
+        rows = []
+        for (kind, peer), some in groupby(looked_at, key=lambda mark: mark[:2]):
+            seqs = [seq for _, _, seq in some]
+            name = state.name_of(kind, peer)
+            rows.append(ConversationCount(kind=kind, peer=peer, name=name, entries=len(seqs), newest=seqs[-1]))
+        return ConversationCounts(
+            conversations=tuple(rows),
+            next_after=ConversationMark(*looked_at[-1]) if len(ahead) > len(looked_at) else None,
+        )
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """See `Store.inbox_size`; here it takes time in proportion to the entries."""
+        state = self._state
+        held = list(state.inbox(user))
+        return InboxSize(
+            head=state.head(user),
+            floor=state.start(user).floor,
+            entries=len(held),
+            bytes=state.inbox_bytes(user),
+            oldest=message_time_ms(held[0][1].message_id) if held else None,
+        )
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int, hold: Hold | None = None) -> Floor | None:
+        """See `Store.would_trim`."""
+        state = self._state
+        return memory_operations.would_trim(state, user, retention, hold if self._has_room(state) else None, now_ms)
+
+    def _has_room(self, state: State) -> bool:
+        return self._map_bytes == sys.maxsize or state.message_bytes() + self._reserve_bytes <= self._map_bytes
 
     def account(self, name: str) -> Account | None:
         """See `Store.account`."""
@@ -226,6 +287,12 @@ class MemoryStore:
 
     def close(self) -> None:
         """See `Store.close`; here there is nothing to let go of."""
+
+
+def _mark_order(mark: tuple[AddressKind, int, int]) -> tuple[bool, int, int]:
+    """With users first, then groups."""
+    kind, peer, seq = mark
+    return kind == "group", peer, seq
 
 
 def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[int, InboxEntry]]:

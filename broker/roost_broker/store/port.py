@@ -5,11 +5,17 @@ from typing import Protocol
 
 from roost_broker.store.operations import (
     Account,
+    ConversationCounts,
+    ConversationMark,
     DeviceRecord,
+    Floor,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
     Operation,
     OperationResult,
+    Retention,
     ScrollPage,
     StoreStatistics,
     TokenOwner,
@@ -60,6 +66,28 @@ class Store(Protocol):
         The newest `limit` entries with a number below `before` (default: below infinity), or the oldest above
         `after`; in rising order. At least one entry if there is any, however large.
         """
+        ...
+
+    def first_of_newest(self, user: int, conversation: str | None, *, upto: int | None = None, newest: int) -> int:
+        """The number at which the newest `newest` (at least 1) entries of a conversation begin, up to a number.
+
+        As for `read_conversation`, but no entry is read. Above the head if there is none.
+        """
+        ...
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """Count an inbox by conversations: with users first, then groups, each by number; after a mark.
+
+        Looks at no more than `entries_max` entries.
+        """
+        ...
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """How much an inbox holds. May take time proportional to nothing."""
+        ...
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int, hold: Hold | None = None) -> Floor | None:
+        """Where the inbox would begin, and by which rule, after a `Trim` with these rules; None if nothing would go."""
         ...
 
     def account(self, name: str) -> Account | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.store.tables import check_tables
 from broker.store.world import START_MS, seeded
@@ -20,11 +21,13 @@ from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.operations import (
     ChangeMembers,
+    ConversationMark,
     CreateGroup,
     CreateUser,
     EndSession,
     ForgetDevices,
     Forgotten,
+    Hold,
     LoggedIn,
     LogIn,
     MoveCursors,
@@ -33,6 +36,7 @@ from roost_broker.store.operations import (
     Published,
     PublishMessage,
     Retention,
+    SendMessage,
     SetPassword,
     SetRelation,
     Trim,
@@ -62,6 +66,12 @@ RETENTION = st.builds(
     age_ms=st.none() | st.integers(0, 40),
     count=st.none() | st.integers(0, 6),
     bytes=st.none() | st.integers(0, 700),
+)
+HOLDS = st.builds(
+    Hold,
+    seen_since=st.integers(-60, 20).map(lambda ago: START_MS + ago),
+    live=st.frozensets(st.integers(1, 6), max_size=2),
+    bytes_max=st.sampled_from([0, 250, 700, 100_000]),
 )
 
 
@@ -120,6 +130,8 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
         st.just("trim"), st.builds(Retention, count=st.integers(0, 3)), st.just(0), st.just(9), st.integers(1, 9)
     ),
     st.tuples(st.just("trim"), RETENTION, st.integers(0, 4), st.integers(1, 3), st.integers(1, 8)),
+    st.tuples(st.just("trim"), RETENTION, st.just(0), st.just(9), st.integers(1, 8), HOLDS),
+    st.tuples(st.just("send"), NUMBERS, ADDRESSES | OFTEN, st.booleans()),
     st.tuples(st.just("user"), NAMES),
     st.tuples(st.just("password"), NUMBERS, st.none() | DEVICES),
     st.tuples(st.just("group"), GROUPS, NUMBERS, st.lists(NAMES, max_size=3)),
@@ -162,6 +174,13 @@ def operation_of(both: Both, plan: Plan) -> Operation:
             return ForgetDevices(seen_before=both.now_ms - ago * 3, keep=kept, after=after, devices_max=most)
         case ("trim", retention, after, users_max, entries_max):
             return Trim(retention=retention, after=after, users_max=users_max, entries_max=entries_max)
+        case ("trim", retention, after, users_max, entries_max, hold):
+            hold = replace(hold, seen_since=hold.seen_since + both.now_ms - START_MS)
+            return Trim(retention=retention, hold=hold, after=after, users_max=users_max, entries_max=entries_max)
+        case ("send", user, to, text):
+            name, body = USERS[user - 1], "from an admin" if text else None
+            data = None if text else b"from an admin"
+            return SendMessage(sender=user, sender_name=name, to=to, content_type="text/plain", text=body, data=data)
         case ("user", name):
             return CreateUser(name=name, password_hash=f"hash of {name}")
         case ("password", user, device):
@@ -241,7 +260,28 @@ def _id_of(encoded: bytes) -> str:
     return decode_entry(encoded).id
 
 
-def everything(store: Store) -> Iterator[object]:
+def looks(store: Store, user: int, conversations: Sequence[str | None], now_ms: int) -> Iterator[object]:
+    """What an admin can see of one inbox."""
+    yield store.inbox_size(user)
+    for size in (2, 100):
+        mark: ConversationMark | None = ConversationMark()
+        while mark is not None:
+            counts = store.conversations(user, mark, size)
+            yield counts
+            mark = counts.next_after
+    for conversation in conversations:
+        yield store.first_of_newest(user, conversation, newest=2)
+        yield store.first_of_newest(user, conversation, upto=4, newest=1)
+    for retention in (Retention(count=1), Retention(bytes=300), Retention(age_ms=5, count=3, bytes=400), Retention()):
+        yield store.would_trim(user, retention, now_ms)
+        for hold in (
+            Hold(seen_since=0, bytes_max=350),
+            Hold(seen_since=now_ms - 3, live=frozenset({1}), bytes_max=999),
+        ):
+            yield store.would_trim(user, retention, now_ms, hold)
+
+
+def everything(store: Store, now_ms: int) -> Iterator[object]:
     """All that can be read of the store, in one order."""
     sizes = store.statistics()
     yield (sizes.users, sizes.devices, sizes.groups, sizes.messages, sizes.entries)
@@ -259,6 +299,7 @@ def everything(store: Store) -> Iterator[object]:
         yield [store.route(user, address) for address in addresses]
         yield store.read_inbox(user, 0, 1_000, 1_000_000)
         yield store.read_inbox(user, 3, 3, 150)
+        yield from looks(store, user, (*addresses, None), now_ms)
         for conversation in (*addresses, None):
             yield store.read_conversation(user, conversation, limit=3, bytes_max=10_000)
             yield store.read_conversation(user, conversation, before=6, limit=2, bytes_max=150)
@@ -266,7 +307,7 @@ def everything(store: Store) -> Iterator[object]:
 
 
 def check_equal(both: Both) -> None:
-    for found, expected in zip(everything(both.lmdb), everything(both.model), strict=True):
+    for found, expected in zip(everything(both.lmdb, both.now_ms), everything(both.model, both.now_ms), strict=True):
         assert found == expected
     for token in range(both.tokens + 1):
         digest = f"token {token}".encode()
