@@ -25,7 +25,6 @@ from roost_broker.http.callers import unix_caller
 from roost_broker.http.server import HttpServer
 from roost_broker.http.unix import open_admin_socket
 from roost_broker.offload import OwnThread, ThreadOffload
-from roost_broker.retention import RetentionKeeper
 from roost_broker.server import Server
 from roost_broker.store import Store
 from roost_broker.transport import Listener
@@ -171,7 +170,7 @@ class Broker:
 
     async def trim(self) -> int:
         """Trim every inbox to the configured retention now; how many entries went. Raises CommitRefused."""
-        return await RetentionKeeper(self.core).walk()
+        return (await self.core.retention.walk_now()).entries
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
@@ -213,7 +212,7 @@ class Broker:
                 HttpServer(AdminApi(self._acts, unix_caller).respond, self.config.limits).serve, admin_socket
             )
         nursery.start_soon(core.serve)
-        nursery.start_soon(RetentionKeeper(core).serve)
+        nursery.start_soon(core.retention.serve)
         for listener in self._listeners:
             nursery.start_soon(server.serve, listener)
         _log.info("listening on %s, data in %s", ", ".join(self.addresses), self.config.data)

@@ -20,6 +20,7 @@ from roost_broker.delivery import Delivery
 from roost_broker.link import Link
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
+from roost_broker.retention import RetentionKeeper
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import (
@@ -100,6 +101,7 @@ class Core:
         self.draining = False
         self.published = 0
         self.started_ms = around.now_ms()
+        self.retention = RetentionKeeper(self)
 
     async def serve(self) -> None:
         """Commit, write cursors in time, and watch keepalives, until cancelled. Raises OutcomeUnknown."""

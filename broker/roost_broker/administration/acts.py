@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
+from roost_broker.batcher import Settle, settle_nothing
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import Account, Operation, Refused
 from roost_protocol.names import check_name
@@ -49,10 +50,10 @@ class Acts:
         except PasswordUnfit as error:
             raise NotDone(Reason.NOT_AUTHORIZED, str(error)) from error
 
-    async def _run(self, operation: Operation, expected: type[T]) -> T:
-        """Have an operation committed. Raises NotDone."""
+    async def _run(self, operation: Operation, expected: type[T], settle: Settle = settle_nothing) -> T:
+        """Have an operation committed; `settle` is told at its place in commit order. Raises NotDone."""
         try:
-            result = await self._core.batcher.run(operation)
+            result = await self._core.batcher.run(operation, settle)
         except CommitRefused as refused:
             raise NotDone(refused.reason, str(refused)) from refused
         if isinstance(result, Refused):

@@ -9,7 +9,7 @@ import msgspec
 
 from roost_broker.administration import Administration, NotDone
 from roost_broker.http.callers import Callers
-from roost_broker.http.server import EventStream, Request, RequestFailed, Response
+from roost_broker.http.server import EventStream, Request, RequestFailed, Response, closing_events
 from roost_protocol.admin.route import ROLES, Asked, Caller, Route
 from roost_protocol.admin.table import ROUTES
 from roost_protocol.reasons import Reason
@@ -20,6 +20,8 @@ _STATUS = {
     Reason.NOT_FOUND: (404, "Not Found"),
     Reason.ALREADY_EXISTS: (409, "Conflict"),
     Reason.NOT_A_MEMBER: (409, "Conflict"),
+    Reason.UNKNOWN_RECIPIENT: (404, "Not Found"),
+    Reason.PACKET_TOO_LARGE: (413, "Content Too Large"),
     Reason.QUOTA_EXCEEDED: (507, "Insufficient Storage"),
     Reason.SERVER_BUSY: (503, "Service Unavailable"),
 }
@@ -69,8 +71,9 @@ class AdminApi:
 
 
 async def _encoded(events: AsyncIterator[msgspec.Struct]) -> AsyncIterator[bytes]:
-    async for event in events:
-        yield msgspec.json.encode(event)
+    async with closing_events(events):
+        async for event in events:
+            yield msgspec.json.encode(event)
 
 
 _PATTERNS = tuple((re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path)), route) for route in ROUTES)

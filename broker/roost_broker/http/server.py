@@ -6,7 +6,9 @@ never a traceback on the wire.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import h11
 import msgspec
@@ -236,9 +238,19 @@ class _Exchange:
 
 
 async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[bytes]) -> None:
-    async with to:
+    async with to, closing_events(events):
         async for event in events:
             await to.send(event)
+
+
+@asynccontextmanager
+async def closing_events(events: AsyncIterator[Any]) -> AsyncIterator[None]:
+    """When the block is left, whoever makes the events lets go of what he holds, now and not when he is collected."""
+    try:
+        yield
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 def _address(stream: trio.abc.Stream) -> str:

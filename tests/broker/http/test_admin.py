@@ -12,6 +12,10 @@ from broker.http.speaking import Peer, serving
 from roost_broker.http.admin import AdminApi
 from roost_broker.store import CommitRefused
 from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_LIST
+from roost_protocol.admin.health import HEALTH
+from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, INBOX_STAT
+from roost_protocol.admin.messages import MESSAGES_SEND
+from roost_protocol.admin.retention import RETENTION_RUN, RETENTION_SHOW
 from roost_protocol.admin.route import PROGRAM, Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
 from roost_protocol.admin.status import STATUS
@@ -44,7 +48,16 @@ async def test_every_route_is_answered_as_the_table_says(house: House) -> None:
         (GROUPS_LIST, "/v1/groups", None),
         (GROUPS_CHANGE, "/v1/groups/Schach%20%E2%99%9F/members", body(add=["carol"], remove=["alice"])),
     ]
-    assert {route for route, _, _ in asked} == set(ROUTES)
+    asked += [
+        (INBOX_SHOW, "/v1/users/alice/inbox?from=1&to=9&newest=3&conversation=user/bob", None),
+        (INBOX_BODIES, "/v1/users/alice/inbox/bodies", None),
+        (INBOX_STAT, "/v1/users/alice/inbox/stat?conversations=1", None),
+        (MESSAGES_SEND, "/v1/messages", body(**{"from": "alice", "to": "user/bob", "text": "hi"})),
+        (RETENTION_SHOW, "/v1/retention", None),
+        (RETENTION_RUN, "/v1/retention/run", None),
+        (HEALTH, "/v1/health", None),
+    ]
+    assert {route for route, _, _ in asked} == {route for route in ROUTES if not route.streams}
     async with api(house) as peer:
         answers: dict[Route[Any], Any] = {}
         for route, target, sent in asked:
@@ -107,6 +120,20 @@ async def test_head_is_get_without_a_body(house: House) -> None:
         ("GET", "/v1/users?nothing=1", 400),
         ("GET", "/v1/users?limit=NaN", 400),
         ("GET", f"/v1/users?limit={2**63}", 400),
+        ("GET", "/v1/users/nobody/inbox", 404),
+        ("GET", "/v1/users/nobody/inbox/tail", 404),
+        ("GET", "/v1/users/alice/inbox?from=0", 400),
+        ("GET", "/v1/users/alice/inbox?from=5&to=4", 400),
+        ("GET", f"/v1/users/alice/inbox?to={2**53}", 400),
+        ("GET", "/v1/users/alice/inbox?newest=10001", 400),
+        ("GET", "/v1/users/alice/inbox?conversation=bob", 400),
+        ("GET", "/v1/users/alice/inbox?conversation=nobody/x", 400),
+        ("GET", "/v1/users/alice/inbox?conversation=user/nobody", 404),
+        ("GET", "/v1/users/alice/inbox?conversation=group/nothing", 404),
+        ("GET", "/v1/users/alice/inbox/tail?after=1", 404),
+        ("GET", "/v1/users/alice/inbox/stat?conversations=0", 400),
+        ("GET", "/v1/retention/plan?user=nobody", 404),
+        ("POST", "/v1/health", 405),
     ],
 )
 @in_house()
@@ -180,6 +207,13 @@ async def test_only_json_is_taken(house: House, content_type: str) -> None:
         ("/v1/groups/nothing/members", {"add": ["alice"]}, 404),
         ("/v1/groups/%00%2F%FF/members", {"add": ["alice"]}, 404),
         (f"/v1/groups/{'x' * 5_000}/members", {"add": ["alice"]}, 404),
+        ("/v1/messages", {"from": "nobody", "to": "user/bob", "text": ""}, 404),
+        ("/v1/messages", {"from": "alice", "to": "user/nobody", "text": ""}, 404),
+        ("/v1/messages", {"from": "alice", "to": "bob", "text": ""}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob"}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob", "text": "", "data": ""}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob", "text": "", "type": "\n"}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob", "text": "x" * 131_073}, 413),
     ],
 )
 @in_house()

@@ -1,0 +1,34 @@
+"""How the broker is: the writer, the disk, the clock."""
+
+from roost_protocol.admin.route import Route, Told
+
+
+class Health(Told, frozen=True, kw_only=True):
+    """Figures to judge a broker by, as of now. `now` and `started` are Unix time in ms by the broker's clock."""
+
+    pid: int
+    started: int
+    now: int
+    clock_moved_ms: int
+    """How far the wall clock has moved against the monotonic one since the start: it was set, or the machine slept."""
+    queued: int
+    """Operations that wait for the writer."""
+    oldest_queued_ms: int
+    """How long the oldest of them has waited, to within one commit."""
+    commit_under_way_ms: int
+    """For how long the commit under way has been; 0 if there is none."""
+    last_commit_ago_ms: int | None
+    """How long ago the last commit succeeded; None: none has yet."""
+    retention_lag_ms: int
+    """How long ago retention should have ended a walk that has not ended."""
+    store_used_bytes: int
+    store_map_bytes: int
+    store_reserve_bytes: int
+    disk_free_bytes: int | None
+    """On the file system of the data folder; None if that cannot be told."""
+    disk_bytes: int | None
+
+
+HEALTH = Route(method="GET", path="/v1/health", summary="The writer, the disk, the clock", gives=Health)
+
+ROUTES = (HEALTH,)
