@@ -9,10 +9,15 @@ from typing import Any
 import click
 
 from roost_admin.chat.command import chat
+from roost_admin.check.command import check
+from roost_admin.completion import complete_names, completion
 from roost_admin.demo.command import demo
 from roost_admin.failures import EX_USAGE
 from roost_admin.groups import groups
+from roost_admin.inbox import inbox
 from roost_admin.options import Place, place_options
+from roost_admin.retention import retention
+from roost_admin.send import send
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
@@ -113,7 +118,10 @@ def root(context: click.Context, data: Path | None, socket: Path | None) -> None
     context.obj = Place(data, socket)
 
 
-for _command in (serve, status, users, sessions, groups, chat, demo, bench, verify_history):
+for _command in (
+    serve, status, check, users, sessions, groups, inbox, send, retention, chat, demo, bench, verify_history,
+    completion,
+):  # fmt: skip
     root.add_command(_command)
 
 
@@ -123,6 +131,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # A terminal that cannot show a letter shows its code instead; a name never ends the command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    complete_names(root)
     root.main(args=args, prog_name="roost")
 
 

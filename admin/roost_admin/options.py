@@ -65,7 +65,12 @@ def asks_broker(function: Function) -> Function:
 def place(context: click.Context, given: Place) -> Place:
     """The nearest of what was said: at the command, right after `roost`, or in the environment."""
     outer = context.find_object(Place)
-    return given or outer or Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
+    return given or outer or environment_place()
+
+
+def environment_place() -> Place:
+    """What the environment says."""
+    return Place(_from_environment("ROOST_DATA"), _from_environment("ROOST_SOCKET"))
 
 
 def socket_path(where: Place) -> Path:
