@@ -41,7 +41,7 @@ def completion(context: click.Context, shell: str) -> None:
     Example:
         eval "$(roost completion bash)"                     in ~/.bashrc
         eval "$(roost completion zsh)"                      in ~/.zshrc
-        roost completion fish > ~/.config/fish/completions/roost.fish
+        roost completion fish | source                      in config.fish
     """
     from click.shell_completion import ShellComplete, get_completion_class
 

@@ -63,24 +63,25 @@ def show(
     """
     from roost_admin.failures import EX_USAGE, Failure, say
     from roost_admin.output import Column, show_document, show_table
-    from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, InboxEntries, InboxQuery
+    from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, InboxQuery
 
     if first is None and newest is None:
         newest = NEWEST
-    if first is not None and last is not None and last < first:
-        raise Failure(f"--from {first} --to {last}: the first number is above the last", EX_USAGE)
+    try:
+        query = InboxQuery(first=first, last=last, newest=newest, conversation=conversation)
+    except ValueError as error:
+        raise Failure(str(error), EX_USAGE) from error
     route = INBOX_BODIES if bodies else INBOX_SHOW
     entries: list[InboxEntry] = []
     size = 0
-    page = InboxEntries(head=0, floor=1, entries=(), next=first)
-    while len(entries) < SHOWN_MAX and size < SHOWN_BYTES_MAX:
-        query = InboxQuery(first=page.next, last=last, newest=newest, conversation=conversation)
-        page = api.ask(route, user, query=query)
-        newest = None
+    page = api.ask(route, user, query=query)
+    while True:
         entries += page.entries
         size += sum(entry.entry_bytes for entry in page.entries)
-        if page.next is None:
+        if page.next is None or len(entries) >= SHOWN_MAX or size >= SHOWN_BYTES_MAX:
             break
+        query = InboxQuery(first=page.next, last=last, conversation=conversation)
+        page = api.ask(route, user, query=query)
     if as_json:
         show_document({"head": page.head, "floor": page.floor, "entries": entries, "next": page.next})
         return

@@ -31,10 +31,10 @@ def leaves(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...], c
 
 
 LEAVES = dict(leaves(root))
-TALKS = {("serve",), ("chat",)}
-"""Commands that are a conversation and give no document."""
+TALKS = {("serve",), ("chat",), ("completion",)}
+"""Commands that are a conversation, or give a script, and no document."""
 
-IN_OTHER_TESTS = {("demo",), ("verify-history",)}
+IN_OTHER_TESTS = {("demo",), ("verify-history",), ("inbox", "tail")}
 
 ARGUMENTS = {
     ("status",): [],
@@ -45,6 +45,13 @@ ARGUMENTS = {
     ("groups", "create"): ["json-group", "--owner", "json-kicked"],
     ("groups", "add"): ["json-group", "json-user"],
     ("groups", "list"): [],
+    ("send",): ["hello", "--from", "json-user", "--to", "user/json-kicked"],
+    ("inbox", "show"): ["json-user"],
+    ("inbox", "stat"): ["json-user"],
+    ("retention", "show"): [],
+    ("retention", "plan"): [],
+    ("retention", "run"): [],
+    ("check",): [],
 }
 
 

@@ -61,6 +61,8 @@ def test_a_file_and_overrides_go_over_the_defaults(tmp_path: Path) -> None:
         ("[retention]\nbytes = -1", "retention.bytes is a number from 0 on"),
         ("[retention]\nforget_devices_days = -1", "retention.forget_devices_days is a number from 0 on"),
         ("[retention]\ninterval_s = 0", "interval_s is above 0"),
+        ("[retention]\nhold_days = -1", "retention.hold_days is a number from 0 on"),
+        ("[retention]\nhold_days = 1\nhold_bytes_max = 0", "retention.hold_bytes_max is above 0"),
         ("[retention]\nage_days = nan", "retention.age_days is a number from 0 on, not nan"),
         ("[retention]\nage_days = inf", "age_days"),
         ("[retention]\nforget_devices_days = inf", "forget_devices_days"),

@@ -91,6 +91,10 @@ def _plain(text: str) -> str:
 
 
 def _perfdata(figure: Figure) -> str:
-    bounds = ["" if bound is None else f"{bound:g}" for bound in (figure.warning, figure.critical)]
-    value = f"{figure.value:.3f}".rstrip("0").rstrip(".")
-    return f"{figure.name}={value}{figure.unit};{';'.join(bounds)}".rstrip(";")
+    bounds = ["" if bound is None else _decimal(bound) for bound in (figure.warning, figure.critical)]
+    return f"{figure.name}={_decimal(figure.value)}{figure.unit};{';'.join(bounds)}".rstrip(";")
+
+
+def _decimal(value: float) -> str:
+    """At most three decimals, and never an exponent: not every monitor reads one."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
