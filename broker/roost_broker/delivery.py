@@ -25,7 +25,7 @@ from roost_broker.offload import Offload
 from roost_broker.store import ReadFailed, Store
 from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage, Sent
 from roost_protocol import codec
-from roost_protocol.frames import Disconnect, Gap
+from roost_protocol.frames import Disconnect, EntryKind, Gap
 from roost_protocol.limits import KIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -214,21 +214,20 @@ class Delivery:
                 by.echoes.append((seq, echo))
             if inbox.append(seq, own):
                 self._fresh.append(inbox)
-        self._to_recipients(others, encoded)
-
-    def sent(self, sent: Sent) -> None:
-        """A message that no device published is durable: likewise; all devices of its sender get it whole."""
-        (sender, seq), *others = sent.entries
-        inbox = self._inboxes.get(sender)
-        if inbox is not None and inbox.append(seq, codec.encode_deliver(seq, "own", None, None, sent.encoded)):
-            self._fresh.append(inbox)
-        self._to_recipients(others, sent.encoded)
-
-    def _to_recipients(self, others: list[tuple[int, int]], encoded: bytes) -> None:
         for user, user_seq in others:
             inbox = self._inboxes.get(user)
             if inbox is not None and inbox.append(user_seq, codec.encode_message(user_seq, encoded)):
                 self._fresh.append(inbox)
+
+    def sent(self, sent: Sent) -> None:
+        """A message that no device published is durable: likewise; all devices of its sender get it whole."""
+        (sender, _), *_ = sent.entries
+        for user, seq in sent.entries:
+            inbox = self._inboxes.get(user)
+            if inbox is not None:
+                kind: EntryKind = "own" if user == sender else "message"
+                if inbox.append(seq, codec.encode_deliver(seq, kind, None, None, sent.encoded)):
+                    self._fresh.append(inbox)
 
     def trimmed(self, floors: tuple[Floor, ...]) -> None:
         """Retention moved these floors."""

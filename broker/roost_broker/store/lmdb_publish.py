@@ -78,7 +78,19 @@ def publish(batch: Batch, op: PublishMessage) -> Published:
         return _refuse(batch, op, device, route)
     if not batch.has_room():
         return Published(n=op.n, reason=Reason.QUOTA_EXCEEDED, settled=False)
-    return _store(batch, op, device, route)
+
+    # Settled here and not in a function of its own: a call is 1 % of what a message costs.
+    n = op.n
+    message_id, id_text, encoded, entries = store_message(batch, op, op.device, n, route)
+    own_seq = entries[0][1]
+    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
+        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
+    )
+    device.settled_n = max(device.settled_n, n)
+    batch.changed_devices[op.device] = device
+    return Published(
+        n=n, reason=_SUCCESS, seq=own_seq, id=id_text, time=batch.now_ms, entries=tuple(entries), encoded=encoded
+    )
 
 
 def _fenced(batch: Batch, op: PublishMessage) -> Reason | None:
@@ -117,27 +129,6 @@ def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason)
     device.settled_n = max(device.settled_n, op.n)
     batch.changed_devices[op.device] = device
     return Published(n=op.n, reason=reason)
-
-
-def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) -> Published:
-    """Store the message, and settle `n` with success."""
-    n = op.n
-    message_id, id_text, encoded, entries = store_message(batch, op, op.device, n, route)
-    own_seq = entries[0][1]
-    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
-        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
-    )
-    device.settled_n = max(device.settled_n, n)
-    batch.changed_devices[op.device] = device
-    return Published(
-        n=n,
-        reason=_SUCCESS,
-        seq=own_seq,
-        id=id_text,
-        time=batch.now_ms,
-        entries=tuple(entries),
-        encoded=encoded,
-    )
 
 
 def send(batch: Batch, op: SendMessage) -> Sent | Refused:
