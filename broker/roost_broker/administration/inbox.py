@@ -29,8 +29,8 @@ from roost_protocol.codec import decode_entry
 from roost_protocol.names import parse_address
 from roost_protocol.reasons import Reason
 
-COUNTED_A_SLICE = 10_000
-"""Entries counted in one visit to a reader: some 10 ms, so that a large inbox keeps nobody waiting."""
+COUNTED_A_SLICE = 500
+"""Entries counted in one read: 0.5 ms (see `Acts._in_turns`)."""
 
 WHOLE = InboxQuery()
 FROM_NOW = InboxFollow()
@@ -81,7 +81,7 @@ class Inboxes(Acts):
         unfinished: ConversationCount | None = None
         mark: ConversationMark | None = ConversationMark()
         while mark is not None:
-            part = await core.readers.run(core.store.conversations, number, mark, COUNTED_A_SLICE)
+            part = await self._in_turns(core.store.conversations, number, mark, COUNTED_A_SLICE)
             mark = part.next_after
             rows = _joined(unfinished, part.conversations)
             unfinished = rows.pop() if rows and mark is not None else None

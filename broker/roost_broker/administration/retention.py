@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from roost_broker.administration.acts import Act, Acts, NotDone
-from roost_broker.retention import USERS_A_SLICE, Walk
+from roost_broker.retention import Walk
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import Account, DeviceRecord, Floor, Hold
 from roost_broker.store.operations import Retention as Rules
@@ -23,6 +23,9 @@ from roost_protocol.admin.retention import (
 from roost_protocol.admin.route import PROGRAM, Caller, Route
 
 EVERYBODY = PlanQuery()
+
+USERS_A_SLICE = 16
+"""Users looked at in one read: 0.5 ms (see `Acts._in_turns`)."""
 
 
 class _Inbox(NamedTuple):
@@ -100,7 +103,7 @@ class RetentionActs(Acts):
         users = inboxes = entries = devices = lost = 0
         after: str | None = ""
         while after is not None:
-            some = await core.readers.run(self._look, after, only, rules, hold, now_ms)
+            some = await self._in_turns(self._look, after, only, rules, hold, now_ms)
             users += some.users
             for found in some.found:
                 planned = self._planned(found)
