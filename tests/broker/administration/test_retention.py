@@ -55,6 +55,24 @@ async def test_who_would_lose_what(house: House) -> None:
     assert await plan(house, "carol") == ([], PlanSummary(users=1, inboxes=0, entries=0, devices=0, lost=0))
 
 
+@in_house(retention=RetentionConfig(count=2, interval_s=9_999))
+async def test_what_was_acknowledged_just_now_is_not_lost(house: House) -> None:
+    """Before it is in the store, of a device that is here, and of one that has just gone."""
+    await talk(house)
+    phone = await house.log_in("bob", "phone", last_seq=4)
+    await phone.rest(0.1)
+    await phone.say(Ack(seq=6))
+    await trio.sleep(0.1)
+    for here in (True, False):
+        _, bob = (await plan(house, None))[0]
+        assert [(each.device, each.first) for each in bob.losses] == [("bob-pc", 8), ("bob-phone", 7)]
+        assert bob.losses[1].online == here
+        assert [each.cursor for each in house.store.devices(house.number("bob"))] == [7, 4], "not in the store yet"
+        if here:
+            await phone.say(Disconnect())
+            await trio.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -1,13 +1,16 @@
 """The hold: what a device that was here lately has not acknowledged stays, up to a bound; and `would_trim`."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from broker.store.test_port_retention import bounds, talk
 from broker.store.world import SMALL_LIMITS, World, seeded
+from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.operations import Floor, Hold, MoveCursors, Retention, Trim, Trimmed
+from roost_protocol.limits import MIB
 
 EVERYTHING = Retention(count=0)
 PLENTY = 1_000_000
@@ -116,6 +119,23 @@ def test_nothing_is_held_without_room() -> None:
     floor = room.would_trim(2, EVERYTHING, world.now_ms, held(world))
     assert floor is not None
     assert trim(world, held(world)).floors[-1] == floor == Floor(user=2, floor=world.head("bob") + 1, reason="count")
+
+
+def test_nothing_is_held_without_room_on_disk(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path, limits=SMALL_LIMITS, random=seeded(), map_bytes=64 * MIB, reserve_bytes=MIB)
+    world = World(store)
+    talk(world)
+    world.login("bob", last_seq=0)
+    trim(world, held(world))
+    assert bounds(world, 2) == (1, 6)
+    store.close()
+    world.store = store = LmdbStore(
+        tmp_path, limits=SMALL_LIMITS, random=seeded(), map_bytes=64 * MIB, reserve_bytes=64 * MIB - 1
+    )
+    would = store.would_trim(2, EVERYTHING, world.now_ms, held(world))
+    assert would == Floor(user=2, floor=7, reason="count")
+    assert trim(world, held(world)).floors == (would,)
+    store.close()
 
 
 # --- what would be trimmed ----------------------------------------------------------------------------------------
