@@ -77,6 +77,8 @@ def _message(message: "MessageFacts") -> "Iterator[str]":
     )
     if message.device is not None:
         yield printable(f"  published by the device {message.device}, as number {message.n} of its publishes")
+    if message.by_admin:
+        yield "  sent by an admin, and by no device: see the audit log"
     let_go = f", {message.released} of which have let go of it" if message.released else ""
     place = f"{message.batch_place} of {message.batch_size}"
     yield f"  committed as {place} in the batch {message.batch_first}, in {message.inboxes} inboxes{let_go}"

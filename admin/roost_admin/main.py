@@ -11,6 +11,8 @@ import click
 from roost_admin.admins import admins
 from roost_admin.backup import backup, compact, restore
 from roost_admin.chat.command import chat
+from roost_admin.check.command import check
+from roost_admin.completion import complete_names, completion
 from roost_admin.config import config
 from roost_admin.contexts import contexts
 from roost_admin.demo.command import demo
@@ -23,9 +25,12 @@ from roost_admin.export import export
 from roost_admin.failures import EX_USAGE
 from roost_admin.fsck import fsck
 from roost_admin.groups import groups
+from roost_admin.inbox import inbox
 from roost_admin.options import Place, context_option, place_options
 from roost_admin.relations import blocks, contacts
 from roost_admin.reload import reload
+from roost_admin.retention import retention
+from roost_admin.send import send
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
 from roost_admin.status import status
@@ -114,8 +119,8 @@ def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> No
     "roost",
     cls=Tree,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done, 64 wrong usage, 65 bad data, 67 no such user, 69 no broker, 74 store damaged, "
-    "75 try again, 77 not allowed, 78 bad configuration.",
+    epilog="Exit status: 0 done, 1 something is wrong (check, fsck), 64 wrong usage, 65 bad data, 66 no such file, "
+    "67 no such user, 69 no broker, 74 store damaged, 75 try again, 77 not allowed, 78 bad configuration, 130 Ctrl-C.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 @context_option
@@ -137,6 +142,7 @@ def root(context: click.Context, data: Path | None, socket: Path | None, context
 _COMMANDS: tuple[click.Command, ...] = (
     serve,
     status,
+    check,
     top,
     users,
     sessions,
@@ -145,8 +151,11 @@ _COMMANDS: tuple[click.Command, ...] = (
     groups,
     blocks,
     contacts,
+    inbox,
+    send,
     events,
     explain,
+    retention,
     fsck,
     backup,
     restore,
@@ -162,6 +171,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     demo,
     bench,
     verify_history,
+    completion,
 )
 """In the order in which a newcomer needs them."""
 
@@ -175,6 +185,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # A terminal that cannot show a letter shows its code instead; a name never ends the command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    complete_names(root)
     root.main(args=args, prog_name="roost")
 
 

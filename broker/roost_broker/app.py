@@ -30,7 +30,6 @@ from roost_broker.http.unix import open_admin_socket, path_unfit
 from roost_broker.offload import OwnThread, ThreadOffload
 from roost_broker.process import Process
 from roost_broker.readiness import ReadinessCheck
-from roost_broker.retention import RetentionKeeper
 from roost_broker.server import Server
 from roost_broker.settings import Settings, settings_of, settings_of_program
 from roost_broker.store import Store
@@ -180,7 +179,7 @@ class Broker:
 
     async def trim(self) -> int:
         """Trim every inbox to the configured retention now; how many entries went. Raises CommitRefused."""
-        return await RetentionKeeper(self.core).walk()
+        return (await self.core.retention.walk_now()).entries
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
@@ -223,7 +222,7 @@ class Broker:
         await nursery.start(core.serve)
         for door in doors:
             nursery.start_soon(door)
-        nursery.start_soon(RetentionKeeper(core).serve)
+        nursery.start_soon(core.retention.serve)
         for listener in self._listeners:
             nursery.start_soon(server.serve, listener)
         _log.info("listening on %s, data in %s", ", ".join(self.addresses), self.config.data)

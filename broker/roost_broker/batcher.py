@@ -12,6 +12,7 @@ while the next commit is already under way in its thread.
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import trio
 from msgspec import Struct
@@ -20,7 +21,7 @@ from outcome import Error, Outcome, Value
 from roost_broker.metrics import Arrival, Arrivals, BatchMetrics
 from roost_broker.offload import Offload, OwnThread
 from roost_broker.store import CommitRefused, Store
-from roost_broker.store.operations import Operation, OperationResult, Published, PublishMessage
+from roost_broker.store.operations import Message, Operation, OperationResult, Published, PublishMessage
 from roost_protocol.limits import Limits
 
 Settlement = OperationResult | CommitRefused
@@ -52,7 +53,20 @@ class _Batch(Struct, frozen=True):
     """Trio's time, in seconds."""
 
 
-def _settle_nothing(operation: Operation, result: Settlement) -> None:
+class WriterLag(NamedTuple):
+    """How far the writer is behind, in monotonic seconds."""
+
+    queued: int
+    """Operations that wait for a batch."""
+    oldest_s: float
+    """How long the oldest of them has waited, to within one commit; 0 if there is none."""
+    under_way_s: float
+    """For how long the commit under way has been; 0 if there is none."""
+    since_commit_s: float | None
+    """How long ago the last commit succeeded; None if there was none yet."""
+
+
+def settle_nothing(operation: Operation, result: Settlement) -> None:
     """For operations that nobody asked about: cursors that ride along with a batch."""
 
 
@@ -71,7 +85,7 @@ class Batcher:
         now_ms: Callable[[], int],
         *,
         riders: Callable[[], Sequence[Operation]] = tuple,
-        rider_settled: Settle = _settle_nothing,
+        rider_settled: Settle = settle_nothing,
         after_batch: Callable[[], None] = lambda: None,
         metrics: BatchMetrics | None = None,
     ) -> None:
@@ -101,6 +115,9 @@ class Batcher:
         self.batches = 0
         self.refused: CommitRefused | None = None
         """Why the last batch was not committed; None if it was."""
+        self._taken = 0
+        self._takes: deque[tuple[int, float]] = deque()  # what had been queued in all when a batch was taken, and when
+        self._last_commit_at: float | None = None
 
     @property
     def full(self) -> bool:
@@ -117,6 +134,16 @@ class Batcher:
         """Bytes of their bodies."""
         return self._queued_bytes
 
+    def lag(self) -> WriterLag:
+        """How far the writer is behind. Nothing is noted for each operation: it is told by when batches were taken."""
+        now = trio.current_time()
+        return WriterLag(
+            queued=len(self._queue),
+            oldest_s=now - self._takes[0][1] if self._queue and self._committing else 0.0,
+            under_way_s=now - self._takes[-1][1] if self._committing else 0.0,
+            since_commit_s=None if self._last_commit_at is None else now - self._last_commit_at,
+        )
+
     async def wait_room(self) -> None:
         """Wait until the queue is not full. Safe to cancel."""
         while self.full:
@@ -128,14 +155,14 @@ class Batcher:
             await self._idle.park()
 
     def submit(
-        self, operation: Operation, settle: Settle = _settle_nothing, body_bytes: int = 0, *, kicks: bool = False
+        self, operation: Operation, settle: Settle = settle_nothing, body_bytes: int = 0, *, kicks: bool = False
     ) -> None:
         """Queue an operation. `settle` is called with its result, in commit order, and must not wait or raise.
 
         With `kicks`, the caller calls `kick` when it has submitted all it has; otherwise that is done for it.
         """
         entries = DIRECT_ENTRIES
-        if self._weights and isinstance(operation, PublishMessage):
+        if self._weights and isinstance(operation, Message):
             entries = self._weights.get(operation.to, DIRECT_ENTRIES)
         self._queue.append(_Queued(operation, settle, body_bytes, entries))
         self._queued_bytes += body_bytes
@@ -144,7 +171,7 @@ class Batcher:
             self._arrivals.note_other()
             self._work.set()
 
-    async def run(self, operation: Operation, settle: Settle = _settle_nothing) -> OperationResult:
+    async def run(self, operation: Operation, settle: Settle = settle_nothing) -> OperationResult:
         """Queue an operation and wait for its result; `settle` is called at its place in commit order.
 
         Raises CommitRefused. When cancelled, the operation is done all the same.
@@ -244,6 +271,7 @@ class Batcher:
             self._fail(error)
         else:
             self._metrics.commit_s.observe(trio.current_time() - batch.begun)
+            self._last_commit_at = trio.current_time()
             self._go_on(batch, results)
 
     def _go_on(self, batch: _Batch, outcome: list[OperationResult] | CommitRefused) -> None:
@@ -287,6 +315,10 @@ class Batcher:
                 break
             self._queued_bytes -= first.bytes
             batch.append(self._queue.popleft())
+        self._taken += len(batch)
+        self._takes.append((self._taken + len(self._queue), trio.current_time()))
+        while len(self._takes) > 1 and self._takes[1][0] <= self._taken:
+            self._takes.popleft()
         if not self.full:
             self._room.unpark_all()
         arrivals = self._arrivals.take(len(batch))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from roost_broker.store.operations import Retention
+from roost_broker.store.operations import Hold, Retention
 from roost_protocol.hosts import is_loopback
 from roost_protocol.limits import MIB, Limits, Unfit
 from roost_protocol.names import check_terminal
@@ -45,6 +45,16 @@ class RetentionConfig(Section, frozen=True, kw_only=True):
     """From one walk through all inboxes to the next."""
     forget_devices_days: float = 180
     """A device not seen for so long is forgotten."""
+    hold_days: float = 0
+    """What a device seen within so many days has not acknowledged is kept against the rules above; 0: nothing is."""
+    hold_bytes_max: int = 2 * 1024 * MIB
+    """The most that an inbox has because of that: twice what it may have anyway."""
+
+    def hold(self, now_ms: int, live: frozenset[int]) -> Hold | None:
+        """The same as the store understands it; `live` are the devices that have a session now."""
+        if not self.hold_days:
+            return None
+        return Hold(seen_since=now_ms - int(self.hold_days * DAY_MS), live=live, bytes_max=self.hold_bytes_max)
 
     def policy(self) -> Retention:
         """The same as the store understands it."""
@@ -127,6 +137,8 @@ class Config(Section, frozen=True, kw_only=True):
                 yield f"{name} is a number from 0 on, not {amount}"
         if not self.retention.interval_s:
             yield "retention.interval_s is above 0"
+        if self.retention.hold_days and not self.retention.hold_bytes_max:
+            yield "retention.hold_bytes_max is above 0 where hold_days is: a hold has a bound"
         # RFC 9106, 3.1: at least one pass, and 8 KiB for each lane.
         if self.passwords.passes < 1 or self.passwords.memory_kib < 8:
             yield "passwords.passes is at least 1, passwords.memory_kib at least 8"

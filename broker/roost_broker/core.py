@@ -23,6 +23,7 @@ from roost_broker.metrics import Metrics
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
 from roost_broker.removals import Removals
+from roost_broker.retention import RetentionKeeper
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import (
@@ -111,6 +112,7 @@ class Core:
         self.published = 0
         """Messages stored since the start."""
         self.started_ms = around.now_ms()
+        self.retention = RetentionKeeper(self)
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit, write cursors in time, and watch keepalives, until cancelled. Raises OutcomeUnknown.

@@ -15,6 +15,7 @@ the outlet, with no await between that and resting. Whoever makes room pumps aga
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,9 +24,9 @@ import trio
 from roost_broker.offload import Offload
 from roost_broker.store import ReadFailed, Store
 from roost_broker.store.account_operations import Notice
-from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage
+from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage, Sent
 from roost_protocol import codec
-from roost_protocol.frames import Disconnect, Gap
+from roost_protocol.frames import Disconnect, EntryKind, Gap
 from roost_protocol.limits import KIB, Limits
 from roost_protocol.reasons import Reason
 
@@ -118,6 +119,45 @@ class LiveInbox:
         self.first += 1
 
 
+class FollowedInbox(LiveInbox):
+    """An inbox on which nobody has a session, but somebody looks: it says that it grows, and keeps nothing."""
+
+    __slots__ = ("_grown",)
+
+    def __init__(self, user: int, limits: Limits) -> None:
+        super().__init__(user, 0, limits)
+        self._grown = False
+
+    def append(self, seq: int, frame: bytes) -> bool:
+        """See `LiveInbox.append`; where the inbox was before is not known here."""
+        del frame
+        self.head = seq
+        self.first = seq + 1
+        before, self._grown = self._grown, True
+        return not before
+
+    def take_fresh(self) -> list[bytes]:
+        """Nothing: there is no session to send anything to."""
+        self._grown = False
+        return []
+
+
+class Growth:
+    """Somebody's view of one inbox: whether it has grown since he looked last."""
+
+    def __init__(self) -> None:
+        self._grown = trio.Event()
+
+    def notice(self) -> None:
+        """A batch has added to the inbox."""
+        self._grown.set()
+
+    async def wait(self) -> None:
+        """Wait until the inbox has grown since this was waited for last. Safe to cancel."""
+        await self._grown.wait()
+        self._grown = trio.Event()
+
+
 class Delivery:
     """All live inboxes of this node, and the pumping of their sessions."""
 
@@ -129,12 +169,13 @@ class Delivery:
         self._inboxes: dict[int, LiveInbox] = {}
         self._touched: list[Session] = []
         self._fresh: list[LiveInbox] = []
+        self._followed: dict[int, list[Growth]] = {}
         self.gaps = 0
 
     def join(self, session: "Session", head: int) -> LiveInbox:
         """A session begins; its inbox lives from now on, at the latest. `head` is that of the log-in's commit."""
         inbox = self._inboxes.get(session.user)
-        if inbox is None:
+        if inbox is None or not inbox.sessions:
             inbox = self._inboxes[session.user] = LiveInbox(session.user, head, self._limits)
         inbox.sessions.append(session)
         return inbox
@@ -144,7 +185,29 @@ class Delivery:
         inbox = session.inbox
         inbox.sessions.remove(session)
         if not inbox.sessions:
-            del self._inboxes[session.user]
+            self._nobody_left(session.user)
+
+    def _nobody_left(self, user: int) -> None:
+        if user in self._followed:
+            self._inboxes[user] = FollowedInbox(user, self._limits)
+        else:
+            del self._inboxes[user]
+
+    @contextmanager
+    def follow(self, user: int) -> Iterator[Growth]:
+        """Be told when the inbox of `user` grows, from now on, with or without sessions on it."""
+        growth = Growth()
+        self._followed.setdefault(user, []).append(growth)
+        if user not in self._inboxes:
+            self._inboxes[user] = FollowedInbox(user, self._limits)
+        try:
+            yield growth
+        finally:
+            self._followed[user].remove(growth)
+            if not self._followed[user]:
+                del self._followed[user]
+                if not self._inboxes[user].sessions:
+                    del self._inboxes[user]
 
     def stored(self, by: "Session", operation: PublishMessage, published: Published) -> None:
         """A message is durable in every inbox: it goes to every session of every participant, with `flush`."""
@@ -162,6 +225,16 @@ class Delivery:
             inbox = self._inboxes.get(user)
             if inbox is not None and inbox.append(user_seq, codec.encode_message(user_seq, encoded)):
                 self._fresh.append(inbox)
+
+    def sent(self, sent: Sent) -> None:
+        """A message that no device published is durable: likewise; all devices of its sender get it whole."""
+        (sender, _), *_ = sent.entries
+        for user, seq in sent.entries:
+            inbox = self._inboxes.get(user)
+            if inbox is not None:
+                kind: EntryKind = "own" if user == sender else "message"
+                if inbox.append(seq, codec.encode_deliver(seq, kind, None, None, sent.encoded)):
+                    self._fresh.append(inbox)
 
     def trimmed(self, floors: tuple[Floor, ...]) -> None:
         """Retention moved these floors."""
@@ -191,9 +264,16 @@ class Delivery:
         fresh, self._fresh = self._fresh, []
         for inbox in fresh:
             self._offer_fresh(inbox)
+        if self._followed:
+            self._tell_followers(fresh)
         touched, self._touched = self._touched, []
         for session in touched:
             session.flush()
+
+    def _tell_followers(self, fresh: list[LiveInbox]) -> None:
+        for inbox in fresh:
+            for growth in self._followed.get(inbox.user, ()):
+                growth.notice()
 
     def pump(self, session: "Session") -> None:
         """Send the session what is next for it, as far as it has room, and rest."""

@@ -25,6 +25,8 @@ AT_ONCE = frozenset(
         "retention.bytes",
         "retention.interval_s",
         "retention.forget_devices_days",
+        "retention.hold_days",
+        "retention.hold_bytes_max",
         "limits.login_timeout_s",
         "limits.connections_max",
         "limits.connections_before_login_max",
@@ -70,7 +72,7 @@ def changes(before: Settings, after: Settings) -> Iterator[ConfigChange]:
             yield ConfigChange(key=key, before=value, after=new[key], effect=effect(key))
 
 
-_UNITS = {"_s": "seconds", "_days": "days", "bytes": "bytes", "_kib": "KiB", "count": "entries"}
+_UNITS = {"_s": "seconds", "_days": "days", "bytes": "bytes", "bytes_max": "bytes", "_kib": "KiB", "count": "entries"}
 """By how the key of a value ends that is no limit: limits say their units themselves."""
 
 _LIMITS: Mapping[str, Row] = MappingProxyType({f"limits.{row.name}": row for row in Limits.table()})

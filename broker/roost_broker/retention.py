@@ -6,7 +6,7 @@ A slice is one operation in a batch of its own bounds, so no publish ever waits 
 """
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -17,6 +17,7 @@ from roost_broker.store.journal import first_number_at
 from roost_broker.store.operations import (
     ForgetDevices,
     Forgotten,
+    Hold,
     JournalTrimmed,
     Operation,
     Trim,
@@ -40,6 +41,19 @@ CLOCK_JUMP_MS = 3600 * 1000
 """When the wall clock and the monotonic one disagree by so much, nothing is trimmed by age until the next walk."""
 
 
+class Walk(NamedTuple):
+    """One walk through all inboxes: when it began and ended (Unix time, ms), and what came of it."""
+
+    began_ms: int
+    ended_ms: int
+    entries: int
+    """Entries that were trimmed."""
+    inboxes: int
+    """Inboxes whose floor moved."""
+    by_age: bool
+    """Whether age counted: not after the wall clock has jumped."""
+
+
 class RetentionKeeper:
     """Walks through all inboxes and devices, over and over."""
 
@@ -47,6 +61,16 @@ class RetentionKeeper:
         self._core = core
         self._clock_offset_ms = self._offset_ms()
         self._clock_is_off = False
+        self._due_at = trio.current_time() + self._config.interval_s
+        self.last: Walk | None = None
+        """The last walk that came to its end."""
+        self.failure = ""
+        """Why the walk after it did not, if so."""
+
+    @property
+    def lag_s(self) -> float:
+        """How long ago a walk should have ended that has not."""
+        return max(0.0, trio.current_time() - self._due_at)
 
     @property
     def _config(self) -> RetentionConfig:
@@ -63,33 +87,57 @@ class RetentionKeeper:
                 await self.trim_journal()
                 await self._core.removals.finish()
             except CommitRefused as refused:
+                self.failure = str(refused)
                 _log.error("retention cannot write: %s; trying again in %s s", refused, self._config.interval_s)
             except ReadFailed as error:
+                self.failure = str(error)
                 _log.error("retention cannot read: %s; trying again in %s s", error, self._config.interval_s)
+
+    def hold(self) -> Hold | None:
+        """What must be kept all the same, as of now."""
+        if not self._config.hold_days:
+            return None
+        return self._config.hold(self._core.now_ms(), frozenset(session.device for session in self._core.directory))
 
     async def walk(self) -> int:
         """Trim every inbox to the configured retention; how many entries went. Raises CommitRefused."""
-        policy = self._config.policy()
         self._clock_is_off = self._clock_jumped()
         if self._clock_is_off:
             _log.warning("the wall clock jumped: nothing is trimmed by age until the next walk")
+        return (await self.walk_now(by_age=not self._clock_is_off)).entries
+
+    async def walk_now(self, *, by_age: bool = True) -> Walk:
+        """The same, for somebody who has asked for it, and trusts the clock unless he says so. Raises CommitRefused."""
+        core = self._core
+        policy = self._config.policy()
+        if not by_age:
             policy = type(policy)(age_ms=None, count=policy.count, bytes=policy.bytes)
-        began = trio.current_time()
-        metrics = self._core.metrics.retention
+        metrics = core.metrics.retention
+        began_ms, began = core.now_ms(), trio.current_time()
         after: int | None = 0
-        entries = 0
+        entries = inboxes = last_user = 0
         while after is not None:
             trim = Trim(
-                retention=policy, after=after, users_max=USERS_A_SLICE, entries_max=self._core.limits.trim_slice_max
+                retention=policy,
+                hold=self.hold(),
+                after=after,
+                users_max=USERS_A_SLICE,
+                entries_max=core.limits.trim_slice_max,
             )
-            result = await self._core.batcher.run(trim, self._settled)
+            result = await core.batcher.run(trim, self._settled)
             if not isinstance(result, Trimmed):
                 raise AssertionError(f"not the outcome of a trim: {result!r}")
             entries += result.entries
             metrics.entries_trimmed += result.entries
+            for floor in result.floors:
+                inboxes += floor.user > last_user  # the last inbox of a slice may come again in the next
+                last_user = floor.user
             after = result.next_after
         metrics.walked_from, metrics.walk_s = began, trio.current_time() - began
-        return entries
+        self.last = Walk(began_ms, core.now_ms(), entries, inboxes, by_age)
+        self.failure = ""
+        self._due_at = trio.current_time() + self._config.interval_s
+        return self.last
 
     async def forget_devices(self) -> int:
         """Forget devices not seen for the configured time; how many. Raises CommitRefused."""

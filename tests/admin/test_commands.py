@@ -33,8 +33,8 @@ def leaves(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...], c
 
 
 LEAVES = dict(leaves(root))
-TALKS = {("serve",), ("chat",)}
-"""Commands that are a conversation and give no document."""
+TALKS = {("serve",), ("chat",), ("completion",)}
+"""Commands that are a conversation, or give a script, and no document."""
 
 IN_OTHER_TESTS = {
     ("demo",),
@@ -52,6 +52,7 @@ IN_OTHER_TESTS = {
     ("backup",),
     ("restore",),
     ("compact",),
+    ("inbox", "tail"),
 }
 
 ARGUMENTS = {
@@ -90,6 +91,13 @@ ARGUMENTS = {
     ("export",): ["json-user"],
     ("users", "remove"): ["json-user", "--yes"],
     ("erase",): ["json-kicked", "--yes"],
+    ("send",): ["hello", "--from", "json-user", "--to", "user/json-kicked"],
+    ("inbox", "show"): ["json-user"],
+    ("inbox", "stat"): ["json-user"],
+    ("retention", "show"): [],
+    ("retention", "plan"): [],
+    ("retention", "run"): [],
+    ("check",): [],
 }
 
 ASKS_PASSWORD = {("users", "add"), ("users", "passwd")}

@@ -3,8 +3,10 @@
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any, NamedTuple, cast
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -513,3 +515,41 @@ async def test_what_a_batcher_measures() -> None:
     assert (metrics.deliver_s.count, metrics.deliver_s.total) == (3, COMMIT_S + 2 * 1.5 * COMMIT_S)
     assert (metrics.operations.count, metrics.operations.total) == (2, 4)
     assert (metrics.entries.count, metrics.entries.total) == (2, 2 + 2 + GROUP_ENTRIES)
+
+
+# --- how far behind it is -----------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_writer_with_nothing_to_do_is_not_behind() -> None:
+    async with bench() as b:
+        assert b.batcher.lag() == (0, 0.0, 0.0, None)
+        b.submit(1)
+        await b.batcher.wait_idle()
+        await trio.sleep(5)
+        b.submit(2)
+        assert b.batcher.lag().oldest_s == 0, "it is about to be begun"
+        await b.batcher.wait_idle()
+        await trio.sleep(7)
+        queued, oldest_s, under_way_s, since_commit_s = b.batcher.lag()
+        assert (queued, oldest_s, under_way_s) == (0, 0, 0)
+        assert since_commit_s == pytest.approx(7, abs=COMMIT_S)
+
+
+@in_virtual_time
+async def test_how_long_the_oldest_has_waited_is_known_to_within_one_commit() -> None:
+    """Whatever is queued, whenever: no operation carries the time."""
+    random = Random(7)  # noqa: S311  # for a choice of moments
+    async with bench(msgspec.structs.replace(LIMITS, batch_operations_max=3)) as b:
+        queued_at: list[float] = []
+        for n in range(1, 200):
+            b.submit(n)
+            queued_at.append(trio.current_time())
+            await trio.sleep(random.choice((0.0, 0.0, COMMIT_S / 7, COMMIT_S / 2)))
+            waiting = b.batcher.lag().queued
+            waited = trio.current_time() - queued_at[-waiting] if waiting else 0.0
+            assert abs(b.batcher.lag().oldest_s - waited) <= COMMIT_S * 1.001
+            assert b.batcher.lag().under_way_s <= COMMIT_S
+        assert max(queued_at) > 0
+        await b.batcher.wait_idle()
+        assert len(b.batcher._takes) == 1, "what is not needed any more is forgotten"

@@ -79,7 +79,7 @@ async def test_what_was_acknowledged_before_is_there(house: House) -> None:
     frames = await bob.rest()
     assert all(isinstance(frame, Deliver) for frame in frames)
     heard = [frame.n for frame in await alice.rest() if isinstance(frame, Puback) and frame.reason == Reason.SUCCESS]
-    assert len(heard) <= len(frames) == house.store.inbox_extent(house.number("bob")).head
+    assert len(heard) <= len(frames) == house.store.inbox_size(house.number("bob")).head
 
 
 @in_house(retention=RetentionConfig(interval_s=60), limits={"trim_slice_max": 10})
@@ -87,13 +87,13 @@ async def test_the_walk_of_retention_clears_away_in_slices(house: House) -> None
     alice = await house.log_in("alice")
     await house.fill(alice, "user/bob", 35)
     number = await remove(house, "alice")
-    assert house.store.inbox_extent(number).head == 35
+    assert house.store.inbox_size(number).head == 35
     house.store.batches.clear()
     await trio.sleep(65)
     assert house.store.removals(0, 9) == ()
     assert sum(isinstance(op, ClearRemoved) for batch in house.store.batches for op in batch) >= 4
     assert house.store.statistics().users == 2
-    assert house.store.inbox_extent(house.number("bob")).head == 35
+    assert house.store.inbox_size(house.number("bob")).head == 35
 
 
 @in_house(retention=RetentionConfig(interval_s=60))
@@ -260,5 +260,5 @@ async def test_only_the_broker_says_what_was_erased(house: House) -> None:
     alice = await house.log_in("alice")
     await alice.say(Publish(n=1, to="user/bob", content_type=ERASED_TYPE, text="drop it all"))
     assert (await alice.expect(Puback)).reason == Reason.NOT_AUTHORIZED
-    assert house.store.inbox_extent(house.number("bob")).head == 0
+    assert house.store.inbox_size(house.number("bob")).head == 0
     await alice.say(Disconnect())

@@ -155,6 +155,39 @@ async def test_after_the_clock_has_jumped_one_walk_trims_nothing_by_age(
         assert entries(house, "bob") == left, "the next walk believes it"
 
 
+# --- the hold -----------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_what_a_device_lacks_is_held_for_so_many_days() -> None:
+    """bob's phone has 2 of 6 and goes; for three days the rest is kept for it, then the rule has its way."""
+    calendar = Calendar()
+    config = RetentionConfig(count=1, hold_days=3, interval_s=3_600)
+    async with open_house(now_ms=calendar.now_ms, retention=config) as house:
+        bob = await house.log_in("bob", receive_max=2)
+        alice = await house.log_in("alice")
+        await house.fill(alice, "user/bob", 6)
+        assert await bob.seqs() == [1, 2]
+        await bob.say(Ack(seq=2), Disconnect())
+        await trio.sleep(2)
+        for days, left in ((0, range(3, 7)), (2, range(3, 7)), (2, range(6, 7))):
+            calendar.skip(days=days)
+            await house.broker.trim()
+            assert entries(house, "bob") == left
+        assert entries(house, "alice") == range(1, 7), "her phone is here, and has acknowledged nothing"
+
+
+@in_house(retention=RetentionConfig(count=1, hold_days=3, hold_bytes_max=250, interval_s=10))
+async def test_the_hold_has_a_bound(house: House) -> None:
+    alice = await house.log_in("alice")
+    await house.fill(alice, "user/bob", 10)
+    await trio.sleep(11)
+    left = entries(house, "alice")
+    assert 2 <= len(left) <= 3
+    page = house.store.read_inbox(house.number("alice"), 0, 99, 9_999)
+    assert sum(len(entry.encoded or b"") for entry in page.entries) <= 250
+
+
 # --- devices ------------------------------------------------------------------------------------------------------
 
 FORGETFUL = RetentionConfig(forget_devices_days=10)

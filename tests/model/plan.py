@@ -32,6 +32,9 @@ INSTALLATIONS = (
 
 GROUPS = ("team", "duo")
 
+BY_ADMIN = tuple(Installation(f"{user}-by-admin", user, "admin") for user in USERS)
+"""What a history calls the origin of messages that an admin sends in the name of a user: nothing ever logs in there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -51,6 +54,10 @@ class Terms:
     keep_count: int = 0
     keep_bytes: int = 0
     trim_interval_s: float = 1_000
+    hold_s: float = 0
+    """What a device seen within so many seconds has not acknowledged is held; 0: nothing is."""
+    hold_bytes: int = 1 << 30
+    """The most that an inbox has because of that."""
     store_delay_s: float = 0.002
     """The most that each half of a call to the store takes."""
     wire_delay_s: float = 0.0
@@ -205,6 +212,15 @@ class Kick(Step):
 
     user: str
     terminal: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send(Step):
+    """An admin sends a message in the name of a user."""
+
+    user: str
+    to: str
+    padding: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

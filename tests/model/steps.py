@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from model import plan as p
-from model.around import PASSWORD
+from model.around import PASSWORD, Body
 from model.device import Device
+from roost.oracle import Sent
 from roost_broker.administration import NotDone
 from roost_broker.app import Broker
 from roost_broker.store import CommitRefused
+from roost_protocol.admin.messages import MessageSend
 from roost_protocol.admin.sessions import Kick
 from roost_protocol.frames import Ephemeral, Fetch, Group, Ping, Relation, Sessions, Subscribe
 
@@ -58,6 +60,9 @@ def begin_step(world: "World", step: p.Step) -> None:
         case p.Trim() | p.Kick():
             if world.acts is not None and world.broker is not None:
                 world.acts.start_soon(_administer, world.broker, step)
+        case p.Send():
+            if world.acts is not None and world.broker is not None:
+                world.acts.start_soon(_administer, world.broker, _message(world, step))
         case _ if device and device.link and device.online:
             _request(device, step)
         case _:
@@ -136,9 +141,20 @@ def _stop_broker(world: "World", how: str) -> None:
     world.life.cancel()
 
 
-async def _administer(broker: Broker, step: p.Step) -> None:
+def _message(world: "World", step: p.Send) -> MessageSend:
+    """What is sent; the oracle is told where it comes from, and left to find out whether it was stored."""
+    world.sent_by_admin += 1
+    origin = f"{step.user}-by-admin"
+    body = Body(step.to, f"{origin}#{world.sent_by_admin}", step.padding)
+    world.record.record(Sent(origin, world.sent_by_admin, body.to, body.in_history))
+    return MessageSend(sender=step.user, to=step.to, text=body.frame(1).text)
+
+
+async def _administer(broker: Broker, step: p.Step | MessageSend) -> None:
     try:
-        if isinstance(step, p.Kick):
+        if isinstance(step, MessageSend):
+            await broker.admin.messages.send(step)
+        elif isinstance(step, p.Kick):
             await broker.admin.sessions.kick(Kick(user=step.user, terminal=step.terminal))
         else:
             await broker.trim()

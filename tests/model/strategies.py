@@ -28,6 +28,7 @@ from model.plan import (
     Reconnect,
     Restart,
     Retransmit,
+    Send,
     Stall,
     Step,
     Terms,
@@ -137,6 +138,7 @@ _broker = (
     | st.builds(Restart, pause=pauses, how=st.sampled_from(("crash", "drain", "crash and cut")))
     | st.builds(JumpClock, pause=pauses, by_s=st.sampled_from((-5, 5, -7_200, 7_200)))
 )
+_sends = st.builds(Send, pause=pauses, user=users, to=addresses, padding=paddings)
 _waits = st.builds(Step, pause=st.sampled_from((0.0, 0.02, 1.0, 6.0, 15.0)))
 
 _weights = (
@@ -152,6 +154,7 @@ _weights = (
     (_ends, 2),
     (_failures, 3),
     (_broker, 3),
+    (_sends, 2),
 )
 # `one_of` would take each of them once, whatever its weight. A step shrinks to the first: nothing happens.
 steps = st.sampled_from([kind for kind, weight in _weights for _ in range(weight)]).flatmap(lambda kind: kind)
@@ -171,6 +174,8 @@ terms = st.builds(
     keep_count=st.sampled_from((0, 0, 0, 0, 1, 3, 8)),
     keep_bytes=st.sampled_from((0, 0, 0, 0, 100, 500)),
     trim_interval_s=st.sampled_from((1_000, 1, 5)),
+    hold_s=st.sampled_from((0, 0, 0, 0, 0, 4, 10_000)),
+    hold_bytes=st.sampled_from((1 << 30, 100, 400)),
     store_delay_s=st.sampled_from((0.002, 0.0, 0.02)),
     wire_delay_s=st.sampled_from((0.0, 0.002, 0.01)),
     tokens=st.sampled_from((False, False, True)),

@@ -77,14 +77,45 @@ class WatchedStore:
             raise CommitRefused("this commit was made to fail")
         if fault == "unknown, not done":
             raise OutcomeUnknown("this commit was made to fail, and was not done")
+        trim = next((operation for operation in operations if isinstance(operation, Trim)), None)
+        held = self._held(trim, now_ms) if trim is not None and operations == [trim] else {}
         results = self._inner.commit(operations, now_ms)
         for operation, result in zip(operations, results, strict=True):
             self._note(operation, result)
-        if any(isinstance(operation, Trim) for operation in operations):
+        if trim is not None:
             self._note_floors()
+        for user, first in held.items():
+            if self._floor(user) > first:
+                raise AssertionError(f"entries of user {user} from {first} on were held, and are trimmed")
         if fault == "unknown, done":
             raise OutcomeUnknown("this commit was made to fail, and was done")
         return results
+
+    def _held(self, trim: Trim, now_ms: int) -> dict[int, int]:
+        """From which number on each inbox is held by the rules of `Hold`, worked out by the plainest means."""
+        hold = trim.hold
+        found: dict[int, int] = {}
+        if hold is None or hold.seen_since > now_ms:
+            return found
+        for user in self._names:
+            devices = self._inner.devices(user)
+            cursors = [each.cursor for each in devices if each.last_seen >= hold.seen_since or each.device in hold.live]
+            if not cursors:
+                continue
+            page = self._inner.read_inbox(user, 0, 1_000_000, 1 << 40)
+            kept = page.head + 1
+            size = 0
+            for entry in reversed(page.entries):
+                size += len(entry.encoded or b"")
+                if entry.seq <= min(cursors) or size > hold.bytes_max:
+                    break
+                kept = entry.seq
+            if kept <= page.head:
+                found[user] = kept
+        return found
+
+    def _floor(self, user: int) -> int:
+        return self._inner.read_inbox(user, 0, 1, 1).floor
 
     def _fault_now(self, operations: Sequence[Operation]) -> str | None:
         if self._fault is None or all(isinstance(operation, MoveCursors) for operation in operations):
@@ -124,7 +155,7 @@ class WatchedStore:
 
     def _note_floors(self) -> None:
         for user, name in self._names.items():
-            floor = self._inner.read_inbox(user, 0, 1, 1).floor
+            floor = self._floor(user)
             if floor != self._floors.get(user, 1):
                 self._floors[user] = floor
                 self._record(TrimAsked(name))

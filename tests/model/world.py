@@ -129,6 +129,7 @@ class World:
         self.devices: dict[str, Device] = {}
         self.streams: list[MemoryStream] = []
         self.skew_ms = 0
+        self.sent_by_admin = 0
         self.listener: MemoryListener | None = None
         self.broker: Broker | None = None
         self.life = trio.CancelScope()
@@ -213,6 +214,8 @@ class World:
     # --- the beginning ---
 
     def _enroll(self) -> None:
+        for origin in p.BY_ADMIN:
+            self.record.record(Enrolled(*origin))
         around = Around(
             dial=self._dial,
             record=self.record,
@@ -292,6 +295,8 @@ def _config(terms: p.Terms) -> Config:
             count=terms.keep_count,
             bytes=terms.keep_bytes,
             interval_s=terms.trim_interval_s,
+            hold_days=terms.hold_s * 1_000 / DAY_MS,
+            hold_bytes_max=terms.hold_bytes,
         ),
         limits=Limits(
             tail_entries_max=terms.tail_entries,

@@ -1,10 +1,13 @@
 """What every noun's acts are made of."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+
+import trio
 
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
 from roost_broker.administration.near import near_names, nobody
+from roost_broker.batcher import Settle, settle_nothing
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import Account, Operation, Refused
 from roost_protocol.admin.route import Route
@@ -14,6 +17,7 @@ from roost_protocol.reasons import Reason
 if TYPE_CHECKING:
     from roost_broker.core import Core
 
+Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 Act = Callable[..., Awaitable[Any]]
@@ -59,16 +63,27 @@ class Acts:
         except PasswordUnfit as error:
             raise NotDone(Reason.NOT_AUTHORIZED, str(error)) from error
 
-    async def _run(self, operation: Operation, expected: type[T]) -> T:
-        """Have an operation committed. Raises NotDone."""
+    async def _run(self, operation: Operation, expected: type[T], settle: Settle = settle_nothing) -> T:
+        """Have an operation committed; `settle` is told at its place in commit order. Raises NotDone."""
         try:
-            result = await self._core.batcher.run(operation)
+            result = await self._core.batcher.run(operation, settle)
         except CommitRefused as refused:
             raise NotDone(refused.reason, str(refused)) from refused
         if isinstance(result, Refused):
             raise NotDone(result.reason, result.text)
         if not isinstance(result, expected):
             raise AssertionError(f"not the outcome of {operation!r}: {result!r}")
+        return result
+
+    async def _in_turns(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """One of many reads in a row: then the rest of the broker has its turn, for as long as this took.
+
+        A thread that works keeps the interpreter from the event loop, for 5 ms at a time if it works that long. So a
+        walk over much is made of reads of less than a millisecond, and takes half of the time at most.
+        """
+        begun = trio.current_time()
+        result = await self._core.readers.run(function, *args)
+        await trio.sleep(trio.current_time() - begun)
         return result
 
     def _page_size(self, limit: int | None) -> int:

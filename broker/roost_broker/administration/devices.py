@@ -49,7 +49,7 @@ class Devices(Acts):
         core = self._core
         account = await self._account(user)
         rows = await device_rows(core, account.user)
-        extent = await core.readers.run(core.store.inbox_extent, account.user)
+        extent = await core.readers.run(core.store.inbox_size, account.user)
         return DeviceList(user=user, floor=extent.floor, head=extent.head, devices=rows)
 
     async def forget(self, user: str, device: str, caller: Caller = PROGRAM) -> DeviceChanged:
@@ -112,10 +112,10 @@ async def device_rows(core: "Core", user: int) -> tuple[DeviceRow, ...]:
     """Every device of a user, by id. Raises ReadFailed."""
     live = {session.device: session for session in core.directory.of(user)}
     cursors = {device: session.acknowledged for device, session in live.items()}
-    policy, now_ms = core.config.retention.policy(), core.now_ms()
+    policy, hold, now_ms = core.config.retention.policy(), core.retention.hold(), core.now_ms()
 
     def read(store: Store) -> tuple[DeviceRow, ...]:
-        would = store.would_trim(user, policy, now_ms)
+        would = store.would_trim(user, policy, now_ms, hold)
         return tuple(
             _row(store, user, record, cursors.get(record.device, record.cursor), would, live.get(record.device))
             for record in store.devices(user)
@@ -127,7 +127,7 @@ async def device_rows(core: "Core", user: int) -> tuple[DeviceRow, ...]:
 def _row(
     store: Store, user: int, record: DeviceRecord, cursor: int, would: Floor | None, session: "Session | None"
 ) -> DeviceRow:
-    extent = store.inbox_extent(user)
+    extent = store.inbox_size(user)
     first = max(cursor + 1, extent.floor)
     loses = max(0, would.floor - first) if would is not None else 0
     return DeviceRow(

@@ -117,6 +117,7 @@ class Explain(Acts):
             body_bytes=len(entry.text.encode() if entry.text is not None else entry.data or b""),
             device=own.device_id if own else None,
             n=own.n if own else None,
+            by_admin=own is not None and own.by_admin,
             inboxes=own.inboxes if own else 0,
             released=found.released,
             batch_first=message_id_text(found.batch_first),

@@ -27,7 +27,7 @@ class Export(Acts):
         """What comes while it is read is not in it; what retention trims meanwhile is missing."""
         core = self._core
         user = account.user
-        extent = await core.readers.run(core.store.inbox_extent, user)
+        extent = await core.readers.run(core.store.inbox_size, user)
         yield Exported(
             kind="account",
             account=ExportedAccount(

@@ -14,7 +14,11 @@ from roost_broker.administration.explain import Explain
 from roost_broker.administration.export import Export
 from roost_broker.administration.fsck import Fsck
 from roost_broker.administration.groups import Groups
+from roost_broker.administration.health import HealthActs
+from roost_broker.administration.inbox import Inboxes
+from roost_broker.administration.messages import Messages
 from roost_broker.administration.relations import Relations
+from roost_broker.administration.retention import RetentionActs
 from roost_broker.administration.sessions import Sessions
 from roost_broker.administration.status import Status
 from roost_broker.administration.top import TopActs
@@ -55,6 +59,10 @@ class Administration:
         self.configuration = Configuration(core, settings, process)
         self.drains = Drains(core, server, process)
         self.fsck = Fsck(core)
+        self.inboxes = Inboxes(core)
+        self.messages = Messages(core)
+        self.retention = RetentionActs(core)
+        self.health = HealthActs(core)
         nouns: tuple[Acts, ...] = (
             self.status,
             self.users,
@@ -72,6 +80,10 @@ class Administration:
             self.configuration,
             self.drains,
             self.fsck,
+            self.inboxes,
+            self.messages,
+            self.retention,
+            self.health,
         )
         self.acts: dict[Route[Any], Act] = {route: act for noun in nouns for route, act in noun.acts().items()}
         """The act that answers each route."""

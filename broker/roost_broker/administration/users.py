@@ -88,7 +88,7 @@ class Users(Acts):
         account = await self._account(name)
         user = account.user
         devices = await device_rows(core, user)
-        extent = await core.readers.run(core.store.inbox_extent, user)
+        extent = await core.readers.run(core.store.inbox_size, user)
         groups = await core.readers.run(core.store.groups_of, user)
         contacts = await core.readers.run(core.store.relations, user, "contact")
         blocks = await core.readers.run(core.store.relations, user, "block")

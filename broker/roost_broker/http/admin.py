@@ -39,6 +39,8 @@ _STATUS = {
     Reason.NOT_FOUND: (404, "Not Found"),
     Reason.ALREADY_EXISTS: (409, "Conflict"),
     Reason.NOT_A_MEMBER: (409, "Conflict"),
+    Reason.UNKNOWN_RECIPIENT: (404, "Not Found"),
+    Reason.PACKET_TOO_LARGE: (413, "Content Too Large"),
     Reason.QUOTA_EXCEEDED: (507, "Insufficient Storage"),
     Reason.SERVER_BUSY: (503, "Service Unavailable"),
 }

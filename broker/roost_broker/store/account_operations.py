@@ -162,14 +162,6 @@ class GroupHolders(Struct, frozen=True, kw_only=True):
     next_after: int | None
 
 
-class InboxExtent(Struct, frozen=True, kw_only=True):
-    """What an inbox holds: from which number to which, and bytes of encoded entries."""
-
-    floor: int
-    head: int
-    bytes: int
-
-
 class TokenRow(Struct, frozen=True, kw_only=True):
     """A device that has a token (which is never told)."""
 

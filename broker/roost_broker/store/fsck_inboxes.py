@@ -44,6 +44,7 @@ from roost_broker.store.lmdb_tables import (
     WITH_USER,
     number_at_end,
 )
+from roost_broker.store.operations import NO_DEVICE
 from roost_protocol.reasons import Reason
 
 if TYPE_CHECKING:
@@ -276,6 +277,8 @@ class _Inbox:
     def _own(self, seq: int, message_id: int, value: bytes) -> Iterator[Step]:
         """A message of the user's own: its device, if that is still known, has settled it and will not repeat it."""
         device, n = OWN_ENTRY.unpack(value)[-2:]
+        if device == NO_DEVICE:  # an admin sent it
+            return
         if device not in self._devices:
             self._devices[device] = publishes(self._snapshot, device)
         facts = self._devices[device]

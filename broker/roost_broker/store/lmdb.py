@@ -41,7 +41,6 @@ from roost_broker.store.account_operations import (
     EraseMessages,
     ForgetDevice,
     GroupHolders,
-    InboxExtent,
     Removal,
     RemoveUser,
     SetDisabled,
@@ -61,6 +60,8 @@ from roost_broker.store.operations import (
     AddAdmin,
     AdminRecord,
     ChangeMembers,
+    ConversationCounts,
+    ConversationMark,
     CreateGroup,
     CreateUser,
     DeviceRecord,
@@ -70,7 +71,9 @@ from roost_broker.store.operations import (
     FoundEntry,
     FoundMessage,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
     LogIn,
     MoveCursors,
     Operation,
@@ -79,6 +82,7 @@ from roost_broker.store.operations import (
     RemoveAdmin,
     Retention,
     ScrollPage,
+    SendMessage,
     SetPassword,
     SetRelation,
     StoreStatistics,
@@ -108,6 +112,7 @@ _Apply = Callable[[Batch, Any], OperationResult]
 _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
     {
         PublishMessage: lmdb_publish.publish,
+        SendMessage: lmdb_publish.send,
         MoveCursors: lmdb_sessions.move_cursors,
         LogIn: lmdb_sessions.log_in,
         EndSession: lmdb_sessions.end_session,
@@ -255,6 +260,26 @@ class LmdbStore:
         with self._reading() as reader:
             return reader.conversation(user, conversation, before, after, limit, bytes_max)
 
+    def first_of_newest(self, user: int, conversation: str | None, *, upto: int | None = None, newest: int) -> int:
+        """See `Store.first_of_newest`."""
+        with self._reading() as reader:
+            return reader.first_of_newest(user, conversation, upto, newest)
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """See `Store.conversations`."""
+        with self._reading() as reader:
+            return reader.conversations(user, after, entries_max)
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """See `Store.inbox_size`."""
+        with self._reading() as reader:
+            return reader.inbox_size(user)
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int, hold: Hold | None = None) -> Floor | None:
+        """See `Store.would_trim`."""
+        with self._reading() as reader:
+            return reader.would_trim(user, retention, hold if hold and self._room(reader.txn) else None, now_ms)
+
     def account(self, name: str) -> Account | None:
         """See `Store.account`."""
         with self._reading() as reader:
@@ -352,20 +377,10 @@ class LmdbStore:
         with self._reading() as reader:
             return reader.tokens_of(user)
 
-    def inbox_extent(self, user: int) -> InboxExtent:
-        """See `Store.inbox_extent`."""
-        with self._reading() as reader:
-            return reader.inbox_extent(user)
-
     def time_of(self, user: int, seq: int) -> int | None:
         """See `Store.time_of`."""
         with self._reading() as reader:
             return reader.time_of(user, seq)
-
-    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
-        """See `Store.would_trim`."""
-        with self._reading() as reader:
-            return reader.would_trim(user, retention, now_ms)
 
     def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
         """See `Store.removals`."""

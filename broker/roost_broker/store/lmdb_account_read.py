@@ -1,15 +1,14 @@
 """What the administration of accounts reads from the LMDB store; see `lmdb_read`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
-from roost_broker.store.account_operations import GroupHolders, InboxExtent, Removal, TokenPage, TokenRow
+from roost_broker.store.account_operations import GroupHolders, Removal, TokenPage, TokenRow
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.lmdb_read import Reader
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
-    ENTRY,
     ID_BYTES,
     NUMBER,
     PAIR,
@@ -17,13 +16,9 @@ from roost_broker.store.lmdb_tables import (
     device_record,
     keys_with_prefix,
     number_at_end,
-    read_head,
-    read_start,
     removal_record,
     user_record,
 )
-from roost_broker.store.operations import Floor, Retention
-from roost_protocol.frames import GapReason
 from roost_protocol.names import AddressKind
 
 _CUMULATIVE_FIELD = 6  # of ENTRY
@@ -70,47 +65,10 @@ class AccountReader(Reader):
 
     # --- inboxes ---
 
-    def inbox_extent(self, user: int) -> InboxExtent:
-        """See `Store.inbox_extent`."""
-        head = read_head(self._txn, self._tables, user)
-        start = read_start(self._txn, self._tables, user)
-        return InboxExtent(floor=start.floor, head=head.seq, bytes=head.cumulative - start.cumulative)
-
     def time_of(self, user: int, seq: int) -> int | None:
         """See `Store.time_of`."""
         value = self._txn.get(PAIR.pack(user, seq), db=self._tables.inbox)
         return None if value is None else message_time_ms(NUMBER.unpack(value[:ID_BYTES])[0])
-
-    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
-        """See `Store.would_trim`. Each rule is against the entries up to some number, which is looked for by halves."""
-        head = read_head(self._txn, self._tables, user)
-        floor = read_start(self._txn, self._tables, user).floor
-        last: dict[GapReason, int] = {}
-        if retention.age_ms is not None:
-            oldest_ms = now_ms - retention.age_ms
-            last["age"] = self._last(user, floor, head.seq, lambda entry: message_time_ms(entry[0]) < oldest_ms)
-        if retention.count is not None:
-            last["count"] = head.seq - retention.count
-        if retention.bytes is not None:
-            most = retention.bytes
-            last["bytes"] = self._last(
-                user, floor, head.seq, lambda entry: head.cumulative - entry[_CUMULATIVE_FIELD] + entry[4] > most
-            )
-        for reason, seq in last.items():  # in the order in which rules are asked
-            if seq >= floor and seq == max(last.values()):
-                return Floor(user=user, floor=seq + 1, reason=reason)
-        return None
-
-    def _last(self, user: int, floor: int, head: int, goes: Callable[[tuple[int, ...]], bool]) -> int:
-        """The last number whose entry goes, where all before it go as well; floor - 1 if none does."""
-        low, high = floor, head + 1
-        while low < high:
-            middle = (low + high) // 2
-            if goes(ENTRY.unpack_from(self._must_have(PAIR.pack(user, middle), self._tables.inbox))):
-                low = middle + 1
-            else:
-                high = middle
-        return low - 1
 
     # --- removed users ---
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from roost_broker.store import refusals
 from roost_broker.store.ids import new_incarnation
 from roost_broker.store.journal import UserChanged
-from roost_broker.store.lmdb_batch import Batch
+from roost_broker.store.lmdb_batch import Batch, find_user
 from roost_broker.store.lmdb_sessions import revoke_token
 from roost_broker.store.lmdb_tables import (
     NUMBER,
@@ -25,7 +25,6 @@ from roost_broker.store.lmdb_tables import (
     keys_with_prefix,
     number_at_end,
     pack_record,
-    user_record,
 )
 from roost_broker.store.noted import group_changed, relation_changed
 from roost_broker.store.operations import (
@@ -82,13 +81,6 @@ def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
             revoke_token(batch, number, device)
     batch.note(UserChanged(at=batch.now_ms, user=op.user, name=user.name, what="password"))
     return Done()
-
-
-def find_user(batch: Batch, number: int) -> UserRecord | None:
-    """The record of a user; None if there is none of this number, or it was removed."""
-    value = batch.txn.get(NUMBER.pack(number), db=batch.tables.users)
-    user = None if value is None else user_record(value)
-    return None if user is None or user.removed else user
 
 
 def _must_have(batch: Batch, key: bytes, table: "lmdb._Database") -> bytes:

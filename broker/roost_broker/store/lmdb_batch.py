@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from roost_broker.store.errors import OutcomeUnknown
 from roost_broker.store.ids import first_message_id
 from roost_broker.store.journal import Event, encode_event, next_number, subjects
-from roost_broker.store.lmdb_tables import COUNTERS, CURSOR, META_LAST, NUMBER, SUBJECT, Tables, read_head
+from roost_broker.store.lmdb_tables import (
+    COUNTERS,
+    CURSOR,
+    META_LAST,
+    NUMBER,
+    SUBJECT,
+    Tables,
+    UserRecord,
+    read_head,
+    user_record,
+)
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -335,3 +345,10 @@ class Room:
             return True
         free_inside = file_bytes - used_bytes(txn, self._tables)
         return can_grow_by + free_inside >= self._reserve_bytes
+
+
+def find_user(batch: Batch, number: int) -> UserRecord | None:
+    """The record of a user; None if there is none of this number, or it was removed."""
+    value = batch.txn.get(NUMBER.pack(number), db=batch.tables.users)
+    user = None if value is None else user_record(value)
+    return None if user is None or user.removed else user

@@ -26,8 +26,7 @@ from roost_broker.store.account_operations import (
     Told,
     erased_text,
 )
-from roost_broker.store.lmdb_accounts import find_user
-from roost_broker.store.lmdb_batch import Batch
+from roost_broker.store.lmdb_batch import Batch, find_user
 from roost_broker.store.lmdb_removal import find_removal, put_removal
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,

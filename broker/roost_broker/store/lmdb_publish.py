@@ -13,8 +13,9 @@ when a site lowers it, a device keeps the slots it has.
 
 from typing import TYPE_CHECKING
 
+from roost_broker.store import refusals
 from roost_broker.store.ids import message_id_text
-from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route
+from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route, find_user
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     KIND_MESSAGE,
@@ -35,7 +36,7 @@ from roost_broker.store.lmdb_tables import (
     number_at_end,
     session_record,
 )
-from roost_broker.store.operations import Published, PublishMessage
+from roost_broker.store.operations import NO_DEVICE, Published, PublishMessage, Refused, SendMessage, Sent
 from roost_protocol.codec import encode_entry
 from roost_protocol.frames import Entry
 from roost_protocol.names import parse_address
@@ -72,15 +73,24 @@ def publish(batch: Batch, op: PublishMessage) -> Published:
             return earlier
     if op.refused is not None:
         return _refuse(batch, op, device, op.refused)
-    route = memory.routes.get((op.sender, op.to))
-    if route is None:
-        route = find_route(batch.txn, batch.tables, op.sender, op.to)
-        memory.remember_route(op.sender, op.to, route)
+    route = memory.routes.get((op.sender, op.to)) or _route(batch, op)
     if isinstance(route, Reason):
         return _refuse(batch, op, device, route)
     if not batch.has_room():
         return Published(n=op.n, reason=Reason.QUOTA_EXCEEDED, settled=False)
-    return _store(batch, op, device, route)
+
+    # Settled here and not in a function of its own: a call is 1 % of what a message costs.
+    n = op.n
+    message_id, id_text, encoded, entries = store_message(batch, op, op.device, n, route)
+    own_seq = entries[0][1]
+    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
+        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
+    )
+    device.settled_n = max(device.settled_n, n)
+    batch.changed_devices[op.device] = device
+    return Published(
+        n=n, reason=_SUCCESS, seq=own_seq, id=id_text, time=batch.now_ms, entries=tuple(entries), encoded=encoded
+    )
 
 
 def _fenced(batch: Batch, op: PublishMessage) -> Reason | None:
@@ -121,8 +131,35 @@ def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason)
     return Published(n=op.n, reason=reason)
 
 
-def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) -> Published:
-    """Give the message its numbers: one in the sender's inbox, one in that of every other user it reaches."""
+def send(batch: Batch, op: SendMessage) -> Sent | Refused:
+    """Decide on a message that no device publishes, and collect what is to be written for it."""
+    if find_user(batch, op.sender) is None:
+        return refusals.no_such_user(op.sender)
+    route = _route(batch, op)
+    if isinstance(route, Reason):
+        return refusals.not_sent(op.to, route)
+    if not batch.has_room():
+        return refusals.not_sent(op.to, Reason.QUOTA_EXCEEDED)
+    _, id_text, encoded, entries = store_message(batch, op, NO_DEVICE, 0, route)
+    return Sent(seq=entries[0][1], id=id_text, time=batch.now_ms, entries=tuple(entries), encoded=encoded)
+
+
+def _route(batch: Batch, op: PublishMessage | SendMessage) -> Route | Reason:
+    """Where the message goes, or why it may not go there."""
+    route = batch.memory.routes.get((op.sender, op.to))
+    if route is None:
+        route = find_route(batch.txn, batch.tables, op.sender, op.to)
+        batch.memory.remember_route(op.sender, op.to, route)
+    return route
+
+
+def store_message(
+    batch: Batch, op: PublishMessage | SendMessage, device: int, n: int, route: Route
+) -> tuple[int, str, bytes, list[tuple[int, int]]]:
+    """Give a message its numbers: one in the sender's inbox, one in that of every other user it reaches.
+
+    Returns its id, as a number and as text, the entry as bytes, and (user, seq) of each inbox, the sender's first.
+    """
     message_id = batch.next_message_id
     batch.next_message_id = message_id + 1
     batch.memory.last_message_id = message_id
@@ -145,13 +182,13 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
     batch.messages.append((id_key, encoded))
 
     inboxes = batch.memory.inboxes
-    sender, n = op.sender, op.n
+    sender = op.sender
     inbox = inboxes.get(sender) or batch.inbox(sender)
     if not inbox.entries:
         batch.touch(inbox)
     own_seq = inbox.head = inbox.head + 1
     inbox.cumulative = cumulative = inbox.cumulative + size
-    own = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, op.device, n)
+    own = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, device, n)
     inbox.entries.append((_pack_pair(sender, own_seq), own))
     inbox.scroll.append((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
 
@@ -167,21 +204,7 @@ def _store(batch: Batch, op: PublishMessage, device: DeviceRow, route: Route) ->
         inbox.entries.append((_pack_pair(user, seq), theirs))
         inbox.scroll.append((_pack_scroll(user, kind, peer, seq), _NOTHING))
         entries.append((user, seq))
-
-    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
-        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
-    )
-    device.settled_n = max(device.settled_n, n)
-    batch.changed_devices[op.device] = device
-    return Published(
-        n=n,
-        reason=_SUCCESS,
-        seq=own_seq,
-        id=id_text,
-        time=batch.now_ms,
-        entries=tuple(entries),
-        encoded=encoded,
-    )
+    return message_id, id_text, encoded, entries
 
 
 def find_route(txn: "Transaction", tables: Tables, sender: int, to: str) -> Route | Reason:

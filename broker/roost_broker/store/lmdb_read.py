@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from roost_broker.store import lmdb_admins
 from roost_broker.store.errors import ReadFailed
+from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Room, used_bytes
 from roost_broker.store.lmdb_journal import read_journal
@@ -40,14 +41,23 @@ from roost_broker.store.lmdb_tables import (
     read_start,
     user_record,
 )
+from roost_broker.store.lmdb_trim import would_trim
 from roost_broker.store.operations import (
+    NO_DEVICE,
     Account,
     AdminRecord,
+    ConversationCount,
+    ConversationCounts,
+    ConversationMark,
     DeviceRecord,
+    Floor,
     FoundEntry,
     FoundMessage,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
+    Retention,
     ScrollPage,
     StoredEntry,
     TokenOwner,
@@ -71,6 +81,11 @@ class Reader:
     def __init__(self, txn: "Transaction", tables: Tables) -> None:
         self._txn = txn
         self._tables = tables
+
+    @property
+    def txn(self) -> "Transaction":
+        """The transaction, for whoever has to look further in it."""
+        return self._txn
 
     # --- entries ---
 
@@ -102,6 +117,73 @@ class Reader:
         page = sorted(zip(seqs[:kept], values[:kept], strict=True))
         entries = self._entries([seq for seq, _ in page], [value for _, value in page])
         return ScrollPage(head=head, floor=floor, entries=entries, more=len(seqs) > kept)
+
+    def first_of_newest(self, user: int, conversation: str | None, upto: int | None, newest: int) -> int:
+        """See `Store.first_of_newest`."""
+        head = read_head(self._txn, self._tables, user).seq
+        floor = read_start(self._txn, self._tables, user).floor
+        last = head if upto is None else min(head, upto)
+        if conversation is None:
+            seqs = _nearest(range(floor, last + 1), newest, rising=False)
+        else:
+            seqs = self._numbers(user, conversation, floor, last, newest, rising=False)
+        return seqs[-1] if seqs else head + 1
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """See `Store.conversations`."""
+        kind = WITH_USER if after.kind == "user" else WITH_GROUP
+        prefix = NUMBER.pack(user)
+        counts: dict[tuple[int, int], list[int]] = {}
+        key, more = b"", False
+        with self._txn.cursor(self._tables.scroll) as cursor:
+            if cursor.set_range(SCROLL.pack(user, kind, after.peer, after.seq + 1)):
+                walk = cursor.iternext(values=False)
+                for key in islice(walk, entries_max):
+                    if not key.startswith(prefix):
+                        break
+                    _, kind, peer, seq = SCROLL.unpack(key)
+                    count = counts.setdefault((kind, peer), [0, 0])
+                    count[0] += 1
+                    count[1] = seq
+                else:
+                    more = next(walk, b"").startswith(prefix)
+        rows = tuple(self._conversation_count(*where, *count) for where, count in counts.items())
+        mark = ConversationMark(rows[-1].kind, rows[-1].peer, rows[-1].newest) if more else None
+        return ConversationCounts(conversations=rows, next_after=mark)
+
+    def _conversation_count(self, kind: int, peer: int, entries: int, newest: int) -> ConversationCount:
+        table = self._tables.users if kind == WITH_USER else self._tables.groups
+        value = self._txn.get(NUMBER.pack(peer), db=table)
+        name: str | None = None
+        if value is not None and kind == WITH_USER:
+            user = user_record(value)
+            name = None if user.removed else user.name
+        elif value is not None:
+            name = group_record(value).name
+        return ConversationCount(
+            kind="user" if kind == WITH_USER else "group",
+            peer=peer,
+            name=name,
+            entries=entries,
+            newest=newest,
+        )
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """See `Store.inbox_size`."""
+        head = read_head(self._txn, self._tables, user)
+        start = read_start(self._txn, self._tables, user)
+        first = self._txn.get(PAIR.pack(user, start.floor), db=self._tables.inbox)
+        return InboxSize(
+            head=head.seq,
+            floor=start.floor,
+            entries=head.seq - start.floor + 1,
+            bytes=head.cumulative - start.cumulative,
+            oldest=None if first is None else message_time_ms(ENTRY.unpack_from(first)[0]),
+        )
+
+    def would_trim(self, user: int, retention: Retention, hold: Hold | None, now_ms: int) -> Floor | None:
+        """See `Store.would_trim`."""
+        return would_trim(self._txn, self._tables, user, retention, hold, now_ms)
 
     def _values(self, user: int, first: int, last: int) -> list[bytes]:
         """The values of the inbox from one number to another, every one of which is there unless the store is damaged.
@@ -200,7 +282,14 @@ class Reader:
             return FoundEntry(seq=seq, kind="message", inboxes=inboxes)
         device, n = OWN_ENTRY.unpack(value)[-2:]
         device_id = self._device_id(device)
-        return FoundEntry(seq=seq, kind="own", inboxes=inboxes, device_id=device_id, n=None if device_id is None else n)
+        return FoundEntry(
+            seq=seq,
+            kind="own",
+            inboxes=inboxes,
+            device_id=device_id,
+            n=None if device_id is None else n,
+            by_admin=device == NO_DEVICE,
+        )
 
     def find_message(self, message_id: int) -> FoundMessage | None:
         """See `Store.find_message`."""

@@ -20,8 +20,8 @@ from roost_broker.store.account_operations import (
     UserRemoved,
 )
 from roost_broker.store.journal import DeviceForgotten
-from roost_broker.store.lmdb_accounts import find_group, find_user, leave_groups, put_group
-from roost_broker.store.lmdb_batch import Batch
+from roost_broker.store.lmdb_accounts import find_group, leave_groups, put_group
+from roost_broker.store.lmdb_batch import Batch, find_user
 from roost_broker.store.lmdb_sessions import find_device, forget_device, forget_device_row
 from roost_broker.store.lmdb_tables import (
     NUMBER,

@@ -3,28 +3,40 @@
 An inbox entry says by itself what trimming needs to know: its time (in its message id), its size, how much of the
 inbox lies up to it, which conversation's scroll index it stands in, and how many inboxes got the message. So a slice
 reads only the entries that it trims, and one more for each inbox.
+
+Whether an entry has to go is said by one function, `Rules.against`. Along an inbox its answer changes once, from a
+rule to None: numbers, message ids and bytes all rise. So a trim walks until it says None, and whoever only asks how
+far a trim would come (`would_trim`) finds that place by halving, however many entries lie before it.
 """
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
+from roost_broker.store.errors import ReadFailed
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import InboxTrimmed
 from roost_broker.store.lmdb_batch import Batch
 from roost_broker.store.lmdb_tables import (
+    CURSOR,
     ENTRY,
     FLOOR,
     GAP_REASONS,
     NUMBER,
+    NUMBER_END,
     PAIR,
     RELEASED,
     SCROLL,
+    Head,
+    Tables,
+    keys_with_prefix,
+    read_head,
     read_start,
 )
-from roost_broker.store.operations import Floor, Retention, Trim, Trimmed
+from roost_broker.store.operations import Floor, Hold, Retention, Trim, Trimmed
 from roost_protocol.frames import GapReason
 
 if TYPE_CHECKING:
-    from roost_broker.store.lmdb_tables import Cursor
+    from roost_broker.store.lmdb_tables import Cursor, Transaction
 
 
 class _Leaving(NamedTuple):
@@ -38,6 +50,83 @@ class _Leaving(NamedTuple):
     reason: GapReason
 
 
+class Rules(NamedTuple):
+    """What retention says on one inbox at one moment."""
+
+    head: Head
+    oldest_ms: int
+    """Older ones go, by age."""
+    last_by_count: int
+    bytes_max: int
+    held_after: int
+    """Entries above it are held ..."""
+    hold_bytes_max: int
+    """... if they and all after them have no more bytes than this."""
+
+    def against(self, seq: int, value: bytes) -> GapReason | None:
+        """The first rule by which the entry, of this number and value, has to go when all before it are gone."""
+        message_id, _, _, _, size, _, cumulative = ENTRY.unpack_from(value)
+        kept_bytes = self.head.cumulative - cumulative + size
+        if seq > self.held_after and kept_bytes <= self.hold_bytes_max:
+            return None
+        if message_time_ms(message_id) < self.oldest_ms:
+            return "age"
+        if seq <= self.last_by_count:
+            return "count"
+        return "bytes" if kept_bytes > self.bytes_max else None
+
+
+_NOTHING_HELD = NUMBER_END
+
+
+def rules_for(
+    txn: "Transaction", tables: Tables, user: int, head: Head, retention: Retention, hold: Hold | None, now_ms: int
+) -> Rules:
+    """What these rules say on the inbox of `user`, which ends at `head`."""
+    return Rules(
+        head=head,
+        oldest_ms=now_ms - retention.age_ms if retention.age_ms is not None else 0,
+        last_by_count=head.seq - retention.count if retention.count is not None else 0,
+        bytes_max=retention.bytes if retention.bytes is not None else head.cumulative,
+        held_after=_NOTHING_HELD if hold is None else _lowest_cursor(txn, tables, user, hold),
+        hold_bytes_max=0 if hold is None else hold.bytes_max,
+    )
+
+
+def _lowest_cursor(txn: "Transaction", tables: Tables, user: int, hold: Hold) -> int:
+    """The lowest cursor among the user's devices that were here lately."""
+    lowest = _NOTHING_HELD
+    for key in keys_with_prefix(txn, tables.device_ids, NUMBER.pack(user)):
+        number = txn.get(key, db=tables.device_ids)
+        value = None if number is None else txn.get(number, db=tables.cursors)
+        assert number is not None  # noqa: S101  # the same transaction has just shown the key
+        assert value is not None  # noqa: S101  # a device has a cursor
+        acknowledged, _, last_seen, _, _ = CURSOR.unpack(value)
+        if last_seen >= hold.seen_since or NUMBER.unpack(number)[0] in hold.live:
+            lowest = min(lowest, acknowledged)
+    return lowest
+
+
+def would_trim(
+    txn: "Transaction", tables: Tables, user: int, retention: Retention, hold: Hold | None, now_ms: int
+) -> Floor | None:
+    """See `Store.would_trim`: a read for each halving of the inbox."""
+    head = read_head(txn, tables, user)
+    floor = read_start(txn, tables, user).floor
+    rules = rules_for(txn, tables, user, head, retention, hold, now_ms)
+
+    def rule(seq: int) -> GapReason | None:
+        value = txn.get(PAIR.pack(user, seq), db=tables.inbox)
+        if value is None:
+            raise ReadFailed(f"the store is damaged: entry {seq} of user {user} is not there")
+        return rules.against(seq, value)
+
+    numbers = range(floor, head.seq + 1)
+    going = bisect_left(numbers, True, key=lambda seq: rule(seq) is None)
+    reason = rule(numbers[going - 1]) if going else None
+    return None if reason is None else Floor(user=user, floor=floor + going, reason=reason)
+
+
 def trim(batch: Batch, op: Trim) -> Trimmed:
     """Trim the next few inboxes, the oldest entries first."""
     batch.flush()
@@ -47,7 +136,7 @@ def trim(batch: Batch, op: Trim) -> Trimmed:
         users, more = _next_users(cursor, op.after, op.users_max)
     next_after = users[-1] if more else None
     for user in users:
-        leaving = _leaving(batch, user, op.retention, left)
+        leaving = _leaving(batch, user, op.retention, op.hold, left)
         if leaving:
             _remove(batch, user, leaving)
             first, last = leaving[0], leaving[-1]
@@ -70,33 +159,29 @@ def _next_users(cursor: "Cursor", after: int, users_max: int) -> tuple[list[int]
     return users, more and bool(users)
 
 
-def _leaving(batch: Batch, user: int, retention: Retention, entries_max: int) -> list[_Leaving]:
+def _leaving(batch: Batch, user: int, retention: Retention, hold: Hold | None, entries_max: int) -> list[_Leaving]:
     """The oldest entries of the inbox, as far as a rule is against them."""
+    txn, tables = batch.txn, batch.tables
     inbox = batch.inbox(user)
-    head, total = inbox.head, inbox.cumulative
-    floor, before, _ = read_start(batch.txn, batch.tables, user)
-    last_by_count = head - retention.count if retention.count is not None else 0
-    oldest_ms = batch.now_ms - retention.age_ms if retention.age_ms is not None else 0
+    head = Head(inbox.head, inbox.cumulative)
+    floor = read_start(txn, tables, user).floor
+    rules = rules_for(txn, tables, user, head, retention, None, batch.now_ms)
     leaving: list[_Leaving] = []
-    with batch.txn.cursor(batch.tables.inbox) as cursor:
-        found = floor <= head and cursor.set_key(PAIR.pack(user, floor))
-        for seq in range(floor, min(head, floor + entries_max - 1) + 1):
-            if not found:
+    with txn.cursor(tables.inbox) as cursor:
+        if floor > head.seq or not cursor.set_key(PAIR.pack(user, floor)) or not rules.against(floor, cursor.value()):
+            return leaving
+        if hold is not None and batch.has_room():  # looked up only when something would go
+            rules = rules_for(txn, tables, user, head, retention, hold, batch.now_ms)
+        for seq in range(floor, min(head.seq, floor + entries_max - 1) + 1):
+            value = cursor.value()
+            reason = rules.against(seq, value)
+            if reason is None:
                 break
-            message_id, _, kind, peer, _, inboxes, cumulative = ENTRY.unpack_from(cursor.value())
-            reason: GapReason
-            if message_time_ms(message_id) < oldest_ms:
-                reason = "age"
-            elif seq <= last_by_count:
-                reason = "count"
-            elif retention.bytes is not None and total - before > retention.bytes:
-                reason = "bytes"
-            else:
-                break
+            message_id, _, kind, peer, _, inboxes, cumulative = ENTRY.unpack_from(value)
             scroll_key = SCROLL.pack(user, kind, peer, seq)
             leaving.append(_Leaving(seq, scroll_key, NUMBER.pack(message_id), inboxes, cumulative, reason))
-            before = cumulative
-            found = cursor.next()
+            if not cursor.next():
+                break
     return leaving
 
 
@@ -134,7 +219,7 @@ def _release(batch: Batch, entry: _Leaving) -> None:
 
 def clear_entries(batch: Batch, user: int, entries_max: int) -> int:
     """Let the oldest entries of an inbox go, by no rule: its user was removed. How many went."""
-    leaving = _leaving(batch, user, _NOTHING_KEPT, entries_max)
+    leaving = _leaving(batch, user, _NOTHING_KEPT, None, entries_max)
     if leaving:
         _remove(batch, user, leaving)
     return len(leaving)

@@ -8,6 +8,7 @@ specification, not a store for many messages.
 
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
+from itertools import groupby
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -22,33 +23,42 @@ from roost_broker.store.account_operations import (
     SetDisabled,
     TellErased,
 )
-from roost_broker.store.ids import first_message_id
+from roost_broker.store.ids import first_message_id, message_time_ms
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.memory_account_read import AccountReads
 from roost_broker.store.memory_check import check_state
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import InboxEntry, State
 from roost_broker.store.operations import (
+    NO_DEVICE,
     Account,
     AddAdmin,
     AdminRecord,
     ChangeMembers,
+    ConversationCount,
+    ConversationCounts,
+    ConversationMark,
     CreateGroup,
     CreateUser,
     DeviceRecord,
     EndSession,
+    Floor,
     ForgetDevices,
     FoundEntry,
     FoundMessage,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
     LogIn,
     MoveCursors,
     Operation,
     OperationResult,
     PublishMessage,
     RemoveAdmin,
+    Retention,
     ScrollPage,
+    SendMessage,
     SetPassword,
     SetRelation,
     StoredEntry,
@@ -61,6 +71,7 @@ from roost_broker.store.operations import (
 )
 from roost_broker.store.port import CheckEvent, Copier
 from roost_protocol.limits import Limits
+from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
 _Apply = Callable[[State, Any, Batch], OperationResult]
@@ -68,6 +79,7 @@ _Apply = Callable[[State, Any, Batch], OperationResult]
 _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
     {
         PublishMessage: memory_operations.publish,
+        SendMessage: memory_operations.send,
         MoveCursors: memory_operations.move_cursors,
         LogIn: memory_operations.log_in,
         EndSession: memory_operations.end_session,
@@ -165,6 +177,53 @@ class MemoryStore(AccountReads):
             more=len(found) > len(page),
         )
 
+    def first_of_newest(self, user: int, conversation: str | None, *, upto: int | None = None, newest: int) -> int:
+        """See `Store.first_of_newest`."""
+        state = self._state
+        wanted = None if conversation is None else state.conversation(conversation)
+        found = [
+            seq
+            for seq, entry in state.inbox(user)
+            if (upto is None or seq <= upto) and (conversation is None or entry.conversation == wanted)
+        ]
+        return found[-newest:][0] if found else state.head(user) + 1
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """See `Store.conversations`."""
+        state = self._state
+        marks = sorted(
+            ((entry.conversation.kind, entry.conversation.number, seq) for seq, entry in state.inbox(user)),
+            key=_mark_order,
+        )
+        ahead = [mark for mark in marks if _mark_order(mark) > _mark_order((after.kind, after.peer, after.seq))]
+        looked_at = ahead[:entries_max]
+        rows = []
+        for (kind, peer), some in groupby(looked_at, key=lambda mark: mark[:2]):
+            seqs = [seq for _, _, seq in some]
+            name = state.name_of(kind, peer)
+            rows.append(ConversationCount(kind=kind, peer=peer, name=name, entries=len(seqs), newest=seqs[-1]))
+        return ConversationCounts(
+            conversations=tuple(rows),
+            next_after=ConversationMark(*looked_at[-1]) if len(ahead) > len(looked_at) else None,
+        )
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """See `Store.inbox_size`; here it takes time in proportion to the entries."""
+        state = self._state
+        held = list(state.inbox(user))
+        return InboxSize(
+            head=state.head(user),
+            floor=state.start(user).floor,
+            entries=len(held),
+            bytes=state.inbox_bytes(user),
+            oldest=message_time_ms(held[0][1].message_id) if held else None,
+        )
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int, hold: Hold | None = None) -> Floor | None:
+        """See `Store.would_trim`."""
+        state = self._state
+        return memory_operations.would_trim(state, user, retention, hold if self._has_room(state) else None, now_ms)
+
     def account(self, name: str) -> Account | None:
         """See `Store.account`."""
         return self._state.user_named(name)
@@ -251,7 +310,14 @@ class MemoryStore(AccountReads):
             if entry.message_id == message_id:
                 stored = _stored(state, seq, entry)
                 inboxes = state.inboxes[message_id]
-                return FoundEntry(seq=seq, kind=stored.kind, inboxes=inboxes, device_id=stored.device_id, n=stored.n)
+                return FoundEntry(
+                    seq=seq,
+                    kind=stored.kind,
+                    inboxes=inboxes,
+                    device_id=stored.device_id,
+                    n=stored.n,
+                    by_admin=stored.kind == "own" and entry.device == NO_DEVICE,
+                )
         return None
 
     def find_message(self, message_id: int) -> FoundMessage | None:
@@ -319,6 +385,12 @@ class MemoryStore(AccountReads):
 
     def close(self) -> None:
         """See `Store.close`; here there is nothing to let go of."""
+
+
+def _mark_order(mark: tuple[AddressKind, int, int]) -> tuple[bool, int, int]:
+    """With users first, then groups."""
+    kind, peer, seq = mark
+    return kind == "group", peer, seq
 
 
 def _within(found: list[tuple[int, InboxEntry]], bytes_max: int) -> list[tuple[int, InboxEntry]]:

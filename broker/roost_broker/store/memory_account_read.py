@@ -1,9 +1,8 @@
 """The in-memory model: what the administration of accounts reads."""
 
-from roost_broker.store.account_operations import GroupHolders, InboxExtent, Removal, TokenPage, TokenRow
+from roost_broker.store.account_operations import GroupHolders, Removal, TokenPage, TokenRow
 from roost_broker.store.ids import message_time_ms
-from roost_broker.store.memory_state import Start, State
-from roost_broker.store.operations import Floor, Retention
+from roost_broker.store.memory_state import State
 from roost_protocol.names import AddressKind
 
 
@@ -41,28 +40,10 @@ class AccountReads:
             if device.token_digest is not None
         )
 
-    def inbox_extent(self, user: int) -> InboxExtent:
-        """See `Store.inbox_extent`."""
-        state = self._state
-        size = sum(entry.size for _, entry in state.inbox(user))
-        return InboxExtent(floor=state.start(user).floor, head=state.head(user), bytes=size)
-
     def time_of(self, user: int, seq: int) -> int | None:
         """See `Store.time_of`."""
         entry = self._state.entries.get((user, seq))
         return None if entry is None else message_time_ms(entry.message_id)
-
-    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
-        """See `Store.would_trim`: it is tried on a copy."""
-        state = self._state.copy()
-        would = None
-        kept_bytes = sum(entry.size for _, entry in state.inbox(user))
-        while (reason := state.rule_against_oldest(user, retention, now_ms, kept_bytes)) is not None:
-            floor = state.start(user).floor
-            kept_bytes -= state.entries[user, floor].size
-            would = Floor(user=user, floor=floor + 1, reason=reason)
-            state.starts[user] = Start(floor=floor + 1, reason=reason)
-        return would
 
     def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
         """See `Store.removals`."""

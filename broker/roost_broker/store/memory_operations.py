@@ -4,6 +4,7 @@ Each function decides first and changes the state then, so that a refused operat
 """
 
 from random import Random
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from roost_broker.store.memory_state import (
 )
 from roost_broker.store.noted import session_ended, session_opened
 from roost_broker.store.operations import (
+    NO_DEVICE,
     Account,
     Done,
     Ended,
@@ -30,6 +32,7 @@ from roost_broker.store.operations import (
     Floor,
     ForgetDevices,
     Forgotten,
+    Hold,
     LoggedIn,
     LogIn,
     MoveCursors,
@@ -37,6 +40,9 @@ from roost_broker.store.operations import (
     Published,
     PublishMessage,
     Refused,
+    Retention,
+    SendMessage,
+    Sent,
     Trim,
     Trimmed,
 )
@@ -82,7 +88,25 @@ def publish(state: State, op: PublishMessage, batch: Batch) -> Published:
         return _settle(state, op, Outcome(digest=op.digest, reason=recipients))
     if not batch.has_room:
         return Published(n=op.n, reason=Reason.QUOTA_EXCEEDED, settled=False)
-    return _store(state, op, recipients, batch)
+    message_id, encoded, entries = _store(state, op, op.device, op.n, recipients, batch)
+    outcome = Outcome(
+        digest=op.digest, reason=Reason.SUCCESS, seq=entries[0][1], message_id=message_id, time=batch.now_ms
+    )
+    return replace(_settle(state, op, outcome), entries=entries, encoded=encoded)
+
+
+def send(state: State, op: SendMessage, batch: Batch) -> Sent | Refused:
+    """Decide on a message that no device publishes, and store it or say why not."""
+    if op.sender not in state.users:
+        return refusals.no_such_user(op.sender)
+    recipients = state.recipients(op.sender, op.to)
+    if isinstance(recipients, Reason):
+        return refusals.not_sent(op.to, recipients)
+    if not batch.has_room:
+        return refusals.not_sent(op.to, Reason.QUOTA_EXCEEDED)
+    message_id, encoded, entries = _store(state, op, NO_DEVICE, 0, recipients, batch)
+    id_text = message_id_text(message_id)
+    return Sent(seq=entries[0][1], id=id_text, time=batch.now_ms, entries=entries, encoded=encoded)
 
 
 def _again(op: PublishMessage, earlier: Outcome) -> Published:
@@ -103,7 +127,17 @@ def _published(n: int, outcome: Outcome) -> Published:
     return Published(n=n, reason=outcome.reason, seq=outcome.seq, id=message_id, time=outcome.time)
 
 
-def _store(state: State, op: PublishMessage, recipients: tuple[int, ...], batch: Batch) -> Published:
+class _Stored(NamedTuple):
+    """A message that has its numbers: its id, the entry as bytes, and (user, seq) of each inbox, the sender's first."""
+
+    message_id: int
+    encoded: bytes
+    entries: tuple[tuple[int, int], ...]
+
+
+def _store(
+    state: State, op: PublishMessage | SendMessage, device: int, n: int, recipients: tuple[int, ...], batch: Batch
+) -> _Stored:
     message_id = batch.next_message_id
     batch.next_message_id += 1
     state.last_message_id = message_id
@@ -120,9 +154,7 @@ def _store(state: State, op: PublishMessage, recipients: tuple[int, ...], batch:
     conversation = state.conversation(op.to)
     assert conversation is not None  # noqa: S101  # it has recipients
     size = len(encoded)
-    own = InboxEntry(
-        message_id=message_id, conversation=conversation, encoded=encoded, size=size, device=op.device, n=op.n
-    )
+    own = InboxEntry(message_id=message_id, conversation=conversation, encoded=encoded, size=size, device=device, n=n)
     theirs = InboxEntry(
         message_id=message_id,
         conversation=conversation if conversation.kind == "group" else Conversation("user", op.sender),
@@ -132,8 +164,7 @@ def _store(state: State, op: PublishMessage, recipients: tuple[int, ...], batch:
     state.inboxes[message_id] = 1 + len(recipients)
     seq = append(state, op.sender, own)
     others = tuple((user, append(state, user, theirs)) for user in recipients)
-    outcome = Outcome(digest=op.digest, reason=Reason.SUCCESS, seq=seq, message_id=message_id, time=batch.now_ms)
-    return replace(_settle(state, op, outcome), entries=((op.sender, seq), *others), encoded=encoded)
+    return _Stored(message_id, encoded, ((op.sender, seq), *others))
 
 
 def append(state: State, user: int, entry: InboxEntry) -> int:
@@ -302,7 +333,7 @@ def trim(state: State, op: Trim, batch: Batch) -> Trimmed:
     ahead = sorted(user for user in (*state.users, *state.removed) if user > op.after)
     for user in ahead[: op.users_max]:
         first = state.start(user).floor
-        trimmed = _trim_inbox(state, user, op, left, batch.now_ms)
+        trimmed = _trim_inbox(state, user, op, left, batch)
         left -= trimmed
         start = state.start(user)
         if trimmed and start.reason is not None:
@@ -317,13 +348,27 @@ def trim(state: State, op: Trim, batch: Batch) -> Trimmed:
     return Trimmed(floors=tuple(floors), entries=op.entries_max - left, next_after=next_after)
 
 
-def _trim_inbox(state: State, user: int, op: Trim, entries_max: int, now_ms: int) -> int:
-    kept_bytes = sum(entry.size for _, entry in state.inbox(user))
+def _trim_inbox(state: State, user: int, op: Trim, entries_max: int, batch: Batch) -> int:
+    hold = op.hold if batch.has_room else None
+    kept_bytes = state.inbox_bytes(user)
     for trimmed in range(entries_max):
-        reason = state.rule_against_oldest(user, op.retention, now_ms, kept_bytes)
+        floor = state.start(user).floor
+        reason = state.rule_against(user, floor, op.retention, hold, batch.now_ms, kept_bytes)
         if reason is None:
             return trimmed
-        floor = state.start(user).floor
         kept_bytes -= state.entries.pop((user, floor)).size
         state.starts[user] = Start(floor=floor + 1, reason=reason)
     return entries_max
+
+
+def would_trim(state: State, user: int, retention: Retention, hold: Hold | None, now_ms: int) -> Floor | None:
+    """What trimming one inbox as far as it goes would do."""
+    kept_bytes = state.inbox_bytes(user)
+    last: Floor | None = None
+    for seq, entry in state.inbox(user):
+        reason = state.rule_against(user, seq, retention, hold, now_ms, kept_bytes)
+        if reason is None:
+            break
+        last = Floor(user=user, floor=seq + 1, reason=reason)
+        kept_bytes -= entry.size
+    return last

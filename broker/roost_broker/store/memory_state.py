@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import AnyEvent, next_number
-from roost_broker.store.operations import Account, AdminRecord, Owner, Retention
+from roost_broker.store.operations import Account, AdminRecord, Hold, Owner, Retention
 from roost_protocol.frames import GapReason
 from roost_protocol.names import AddressKind, parse_address
 from roost_protocol.reasons import Reason
@@ -217,6 +217,11 @@ class State(Struct, kw_only=True):
         """The user's contacts and blocked users."""
         return [relation for relation in self.relations if relation.user == user]
 
+    def name_of(self, kind: AddressKind, number: int) -> str | None:
+        """The name of a user or a group; None if there is none of this number."""
+        named = self.users.get(number) if kind == "user" else self.groups.get(number)
+        return None if named is None else named.name
+
     def conversation(self, address: str) -> Conversation | None:
         """The conversation that an address stands for; None if there is nobody of that name."""
         kind, name = parse_address(address)
@@ -240,19 +245,39 @@ class State(Struct, kw_only=True):
 
     # --- retention ---
 
-    def rule_against_oldest(self, user: int, retention: Retention, now_ms: int, kept_bytes: int) -> GapReason | None:
-        """The first rule by which the oldest entry has to go; `kept_bytes` are those of all that the inbox holds."""
-        floor, head = self.start(user).floor, self.head(user)
-        if floor > head:
+    def inbox_bytes(self, user: int) -> int:
+        """Bytes of all entries that the inbox holds."""
+        return sum(entry.size for _, entry in self.inbox(user))
+
+    def rule_against(
+        self, user: int, seq: int, retention: Retention, hold: Hold | None, now_ms: int, kept_bytes: int
+    ) -> GapReason | None:
+        """The first rule by which an entry has to go when all before it are gone; None if it may stay.
+
+        `kept_bytes` are those of it and all after it.
+        """
+        if seq > self.head(user):
             return None
-        age_ms = now_ms - message_time_ms(self.entries[user, floor].message_id)
+        rule = self._rule(user, seq, retention, now_ms, kept_bytes)
+        if rule is not None and hold is not None and kept_bytes <= hold.bytes_max and self._is_held(user, seq, hold):
+            return None
+        return rule
+
+    def _rule(self, user: int, seq: int, retention: Retention, now_ms: int, kept_bytes: int) -> GapReason | None:
+        age_ms = now_ms - message_time_ms(self.entries[user, seq].message_id)
         if retention.age_ms is not None and age_ms > retention.age_ms:
             return "age"
-        if retention.count is not None and head - floor + 1 > retention.count:
+        if retention.count is not None and self.head(user) - seq + 1 > retention.count:
             return "count"
         if retention.bytes is not None and kept_bytes > retention.bytes:
             return "bytes"
         return None
+
+    def _is_held(self, user: int, seq: int, hold: Hold) -> bool:
+        return any(
+            device.cursor < seq and (device.last_seen >= hold.seen_since or number in hold.live)
+            for number, device in self.devices_of(user).items()
+        )
 
 
 replace = msgspec.structs.replace

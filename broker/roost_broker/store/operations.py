@@ -13,6 +13,7 @@ from msgspec import Struct
 from roost_broker.store.journal import Event
 from roost_protocol.admin.route import Role
 from roost_protocol.frames import EntryKind, GapReason
+from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
 # gc=False as with frames: immutable, without cycles, and many.
@@ -41,8 +42,24 @@ class Done(Struct, frozen=True, kw_only=True):
 
 # --- messages -----------------------------------------------------------------------------------------------------
 
+NO_DEVICE = 0
+"""In the place of a device's number: devices count from 1, and this message came from none."""
 
-class PublishMessage(Operation, frozen=True, kw_only=True):
+
+class Message(Operation, frozen=True, kw_only=True):
+    """What is stored of a message, whoever it comes from."""
+
+    sender: int
+    sender_name: str
+    to: str
+    content_type: str
+    text: str | None = None
+    data: bytes | None = None
+    body_bytes: int = 0
+    """Length of the body, in UTF-8 if it is text."""
+
+
+class PublishMessage(Message, frozen=True, kw_only=True):
     """Store a message in the inbox of its sender and of every recipient, in one go.
 
     Decided in this order: the fence (`epoch` is that of the session, or `session taken over`, unsettled); the
@@ -55,18 +72,10 @@ class PublishMessage(Operation, frozen=True, kw_only=True):
     taken over`, both unsettled. `settled long ago` goes before an outcome that happens to be kept still.
     """
 
-    sender: int
-    sender_name: str
     device: int
     terminal: str
     epoch: int
     n: int
-    to: str
-    content_type: str
-    text: str | None = None
-    data: bytes | None = None
-    body_bytes: int = 0
-    """Length of the body, in UTF-8 if it is text."""
     digest: bytes
     """16 bytes that stand for recipient, type and body: what makes a retransmission the same publish."""
     refused: Reason | None = None
@@ -91,6 +100,27 @@ class Published(Struct, frozen=True, kw_only=True, gc=False):
     """(user, seq) for each inbox it went to, the sender's first."""
     encoded: bytes = b""
     """The entry as `codec.encode_entry` made it: the bytes that were stored."""
+
+
+class SendMessage(Message, frozen=True, kw_only=True):
+    """Store a message that no device publishes: an admin sends it in the name of `sender`.
+
+    Recipient, block list and membership decide as for a publish; there is no session to be fenced, and nothing by
+    which it could be known again. In the sender's inbox it is an `own` entry without device and n. Refused: `not
+    found` (the sender), `unknown recipient`, `blocked`, `not a member`, `quota exceeded`. A sender who is disabled may
+    be sent for: what is disabled is his log-in.
+    """
+
+
+class Sent(Struct, frozen=True, kw_only=True, gc=False):
+    """A message that was sent is stored; `entries` and `encoded` as in `Published`."""
+
+    seq: int
+    """Its number in the sender's inbox."""
+    id: str
+    time: int
+    entries: tuple[tuple[int, int], ...]
+    encoded: bytes
 
 
 class MoveCursors(Operation, frozen=True, kw_only=True):
@@ -328,14 +358,29 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Of encoded entries."""
 
 
+class Hold(Struct, frozen=True, kw_only=True):
+    """What no rule of `Retention` takes: entries that a device which was here lately has not acknowledged.
+
+    That is a device seen at `seen_since` (ms) or later, or one of `live`; the lowest of their cursors counts. But an
+    inbox has at most `bytes_max` bytes of entries because of it, the newest ones; and nothing is held while the store
+    has no room for messages outside its reserve.
+    """
+
+    seen_since: int
+    live: frozenset[int] = frozenset()
+    """Devices that have a session now, whenever they were last noted as seen."""
+    bytes_max: int
+
+
 class Trim(Operation, frozen=True, kw_only=True):
     """Trim inboxes, in order of user number from `after`: at most `users_max` of them and `entries_max` entries.
 
-    An entry is trimmed when it is older than allowed, or its inbox has more entries or bytes than allowed; always
-    the oldest first, so that the floor moves up. A message goes when the last inbox lets go of it.
+    An entry is trimmed when it is older than allowed, or its inbox has more entries or bytes than allowed, and it is
+    not held; always the oldest first, so that the floor moves up. A message goes when the last inbox lets go of it.
     """
 
     retention: Retention
+    hold: Hold | None = None
     after: int = 0
     users_max: int
     entries_max: int
@@ -357,7 +402,9 @@ class Trimmed(Struct, frozen=True, kw_only=True):
     next_after: int | None
 
 
-OperationResult = Refused | Done | Published | LoggedIn | Ended | Forgotten | UserCreated | Trimmed | JournalTrimmed
+OperationResult = (
+    Refused | Done | Published | Sent | LoggedIn | Ended | Forgotten | UserCreated | Trimmed | JournalTrimmed
+)
 
 
 # --- what reading gives -------------------------------------------------------------------------------------------
@@ -376,6 +423,43 @@ class StoredEntry(Struct, frozen=True, kw_only=True, gc=False):
     """As `codec.encode_entry` made it; None for an erased entry."""
     device_id: str | None = None
     n: int | None = None
+
+
+class ConversationCount(Struct, frozen=True, kw_only=True):
+    """What an inbox holds of one conversation: how many entries, and the number of the newest."""
+
+    kind: AddressKind
+    peer: int
+    """The other user, or the group, by number."""
+    name: str | None
+    """None if there is nobody of that number any more."""
+    entries: int
+    newest: int
+
+
+class ConversationMark(Struct, frozen=True):
+    """A place in the walk over the conversations of an inbox: what comes after this entry of this conversation."""
+
+    kind: AddressKind = "user"
+    peer: int = 0
+    seq: int = 0
+
+
+class ConversationCounts(Struct, frozen=True, kw_only=True):
+    """A part of that walk. A conversation that it ends in goes on in the next part; `next_after` is None at the end."""
+
+    conversations: tuple[ConversationCount, ...]
+    next_after: ConversationMark | None
+
+
+class InboxSize(Struct, frozen=True, kw_only=True):
+    """How much an inbox holds. `bytes` are those of its encoded entries, `oldest` the time of the first (ms)."""
+
+    head: int
+    floor: int
+    entries: int
+    bytes: int
+    oldest: int | None
 
 
 class InboxPage(Struct, frozen=True, kw_only=True):
@@ -397,6 +481,8 @@ class FoundEntry(Struct, frozen=True, kw_only=True):
     inboxes: int
     device_id: str | None = None
     n: int | None = None
+    by_admin: bool = False
+    """An `own` entry that no device published: see `SendMessage`."""
 
 
 class FoundMessage(Struct, frozen=True, kw_only=True):

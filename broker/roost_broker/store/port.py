@@ -4,17 +4,21 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from roost_broker.store.account_operations import GroupHolders, InboxExtent, Removal, TokenPage, TokenRow
+from roost_broker.store.account_operations import GroupHolders, Removal, TokenPage, TokenRow
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.operations import (
     Account,
     AdminRecord,
+    ConversationCounts,
+    ConversationMark,
     DeviceRecord,
     Floor,
     FoundEntry,
     FoundMessage,
     GroupRecord,
+    Hold,
     InboxPage,
+    InboxSize,
     Operation,
     OperationResult,
     Retention,
@@ -80,6 +84,28 @@ class Store(Protocol):
         The newest `limit` entries with a number below `before` (default: below infinity), or the oldest above
         `after`; in rising order. At least one entry if there is any, however large.
         """
+        ...
+
+    def first_of_newest(self, user: int, conversation: str | None, *, upto: int | None = None, newest: int) -> int:
+        """The number at which the newest `newest` (at least 1) entries of a conversation begin, up to a number.
+
+        As for `read_conversation`, but no entry is read. Above the head if there is none.
+        """
+        ...
+
+    def conversations(self, user: int, after: ConversationMark, entries_max: int) -> ConversationCounts:
+        """Count an inbox by conversations: with users first, then groups, each by number; after a mark.
+
+        Looks at no more than `entries_max` entries.
+        """
+        ...
+
+    def inbox_size(self, user: int) -> InboxSize:
+        """How much an inbox holds, without a look at its entries. An unknown user has an empty inbox."""
+        ...
+
+    def would_trim(self, user: int, retention: Retention, now_ms: int, hold: Hold | None = None) -> Floor | None:
+        """Where the inbox would begin, and by which rule, after a `Trim` with these rules; None if nothing would go."""
         ...
 
     def account(self, name: str) -> Account | None:
@@ -162,16 +188,8 @@ class Store(Protocol):
         """The devices with tokens of one user."""
         ...
 
-    def inbox_extent(self, user: int) -> InboxExtent:
-        """What the inbox holds. An unknown user has an empty inbox."""
-        ...
-
     def time_of(self, user: int, seq: int) -> int | None:
         """When the entry with this number was stored (Unix time, ms); None if the inbox does not hold it."""
-        ...
-
-    def would_trim(self, user: int, retention: Retention, now_ms: int) -> Floor | None:
-        """Where a `Trim` at `now_ms` would move the floor of the inbox, if at all; looks at few of its entries."""
         ...
 
     def removals(self, after: int, limit: int) -> tuple[Removal, ...]:

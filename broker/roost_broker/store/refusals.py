@@ -19,6 +19,11 @@ def unknown_group(name: str) -> Refused:
     return Refused(reason=Reason.NOT_FOUND, text=f"there is no group {name!r}")
 
 
+def not_sent(to: str, reason: Reason) -> Refused:
+    """A message may not go to this address."""
+    return Refused(reason=reason, text=f"not sent to {to}: {reason.phrase}")
+
+
 def user_exists(name: str) -> Refused:
     """There is a user of this name already."""
     return Refused(reason=Reason.ALREADY_EXISTS, text=f"there is a user {name!r} already")

@@ -64,6 +64,8 @@ class MessageFacts(Told, frozen=True, kw_only=True):
     device: str | None
     """That published it, with its count `n`; None if the device is not known any more, or it was none."""
     n: int | None
+    by_admin: bool
+    """An admin sent it in the name of its sender; no device did."""
     inboxes: int
     """How many got it; `released` of them have let go of it since."""
     released: int

@@ -1,8 +1,12 @@
-"""Whether a broker is alive and ready: asked by whatever watches it, so without a token, and not under `/v1`."""
+"""How a broker is.
+
+Whether it is alive and ready is asked by whatever watches it, so without a token, and not under `/v1`. The figures of
+the writer, the disk and the clock are a route as any other.
+"""
 
 from typing import Literal
 
-from roost_protocol.admin.route import Told
+from roost_protocol.admin.route import Route, Told
 
 LIVE_PATH = "/livez"
 """Answered while the event loop is."""
@@ -28,3 +32,34 @@ class Readiness(Told, frozen=True, kw_only=True):
 
     ready: bool
     reasons: tuple[NotReady, ...] = ()
+
+
+class Health(Told, frozen=True, kw_only=True):
+    """Figures to judge a broker by, as of now. `now` and `started` are Unix time in ms by the broker's clock."""
+
+    pid: int
+    started: int
+    now: int
+    clock_moved_ms: int
+    """How far the wall clock has moved against the monotonic one since the start: it was set, or the machine slept."""
+    queued: int
+    """Operations that wait for the writer."""
+    oldest_queued_ms: int
+    """How long the oldest of them has waited, to within one commit."""
+    commit_under_way_ms: int
+    """For how long the commit under way has been; 0 if there is none."""
+    last_commit_ago_ms: int | None
+    """How long ago the last commit succeeded; None: none has yet."""
+    retention_lag_ms: int
+    """How long ago retention should have ended a walk that has not ended."""
+    store_used_bytes: int
+    store_map_bytes: int
+    store_reserve_bytes: int
+    disk_free_bytes: int | None
+    """On the file system of the data folder; None if that cannot be told."""
+    disk_bytes: int | None
+
+
+HEALTH = Route(method="GET", path="/v1/health", summary="The writer, the disk, the clock", gives=Health)
+
+ROUTES = (HEALTH,)

@@ -14,7 +14,11 @@ from roost_protocol.admin import (
     export,
     fsck,
     groups,
+    health,
+    inbox,
+    messages,
     relations,
+    retention,
     sessions,
     status,
     top,
@@ -39,5 +43,9 @@ ROUTES: tuple[Route[Any], ...] = (
     *relations.ROUTES,
     *erase.ROUTES,
     *export.ROUTES,
+    *inbox.ROUTES,
+    *messages.ROUTES,
+    *retention.ROUTES,
+    *health.ROUTES,
 )
 """Every route; no two have the same method and path."""

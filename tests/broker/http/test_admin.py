@@ -17,6 +17,9 @@ from roost_protocol.admin.devices import DEVICES_FORGET, DEVICES_LIST, TOKENS_LI
 from roost_protocol.admin.erase import ERASE
 from roost_protocol.admin.export import EXPORT
 from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_DELETE, GROUPS_LIST, GROUPS_SHOW
+from roost_protocol.admin.health import HEALTH
+from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, INBOX_STAT
+from roost_protocol.admin.messages import MESSAGES_SEND
 from roost_protocol.admin.relations import (
     BLOCKS_ADD,
     BLOCKS_LIST,
@@ -25,6 +28,7 @@ from roost_protocol.admin.relations import (
     CONTACTS_LIST,
     CONTACTS_REMOVE,
 )
+from roost_protocol.admin.retention import RETENTION_RUN, RETENTION_SHOW
 from roost_protocol.admin.route import Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
 from roost_protocol.admin.status import STATUS
@@ -85,6 +89,13 @@ async def test_every_route_has_an_act_and_is_answered_as_the_table_says(house: H
         (BLOCKS_LIST, "/v1/users/alice/blocks", None),
         (BLOCKS_REMOVE, "/v1/users/alice/blocks/bob", None),
         (USERS_REMOVE, "/v1/users/dave", None),
+        (INBOX_SHOW, "/v1/users/alice/inbox?from=1&to=9&newest=3&conversation=user/bob", None),
+        (INBOX_BODIES, "/v1/users/alice/inbox/bodies", None),
+        (INBOX_STAT, "/v1/users/alice/inbox/stat?conversations=1", None),
+        (MESSAGES_SEND, "/v1/messages", body(**{"from": "carol", "to": "user/bob", "text": "hi"})),
+        (RETENTION_SHOW, "/v1/retention", None),
+        (RETENTION_RUN, "/v1/retention/run", None),
+        (HEALTH, "/v1/health", None),
         (EXPORT, "/v1/users/alice/export", None),
         (ERASE, "/v1/users/alice/erase", None),
     ]
@@ -181,6 +192,20 @@ async def test_head_is_get_without_a_body(house: House) -> None:
         ("POST", "/v1/openapi.json", 405),
         ("POST", "/livez", 405),
         ("GET", "/livez/", 404),
+        ("GET", "/v1/users/nobody/inbox", 404),
+        ("GET", "/v1/users/nobody/inbox/tail", 404),
+        ("GET", "/v1/users/alice/inbox?from=0", 400),
+        ("GET", "/v1/users/alice/inbox?from=5&to=4", 400),
+        ("GET", f"/v1/users/alice/inbox?to={2**53}", 400),
+        ("GET", "/v1/users/alice/inbox?newest=10001", 400),
+        ("GET", "/v1/users/alice/inbox?conversation=bob", 400),
+        ("GET", "/v1/users/alice/inbox?conversation=nobody/x", 400),
+        ("GET", "/v1/users/alice/inbox?conversation=user/nobody", 404),
+        ("GET", "/v1/users/alice/inbox?conversation=group/nothing", 404),
+        ("GET", "/v1/users/alice/inbox/tail?after=1", 404),
+        ("GET", "/v1/users/alice/inbox/stat?conversations=0", 400),
+        ("GET", "/v1/retention/plan?user=nobody", 404),
+        ("POST", "/v1/health", 405),
     ],
 )
 @in_house()
@@ -270,6 +295,13 @@ async def test_only_json_is_taken(house: House, content_type: str) -> None:
         ("/v1/admins", {"name": "a", "role": "root"}, 400),
         ("/v1/admins", {"name": "a", "role": None}, 400),
         (f"/v1/groups/{'x' * 5_000}/members", {"add": ["alice"]}, 404),
+        ("/v1/messages", {"from": "nobody", "to": "user/bob", "text": ""}, 404),
+        ("/v1/messages", {"from": "alice", "to": "user/nobody", "text": ""}, 404),
+        ("/v1/messages", {"from": "alice", "to": "bob", "text": ""}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob"}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob", "text": "", "data": ""}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob", "text": "", "type": "\n"}, 400),
+        ("/v1/messages", {"from": "alice", "to": "user/bob", "text": "x" * 131_073}, 413),
     ],
 )
 @in_house()

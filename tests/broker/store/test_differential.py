@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.store.tables import check_tables
 from broker.store.world import START_MS, seeded
@@ -40,12 +41,14 @@ from roost_broker.store.memory import MemoryStore
 from roost_broker.store.operations import (
     AddAdmin,
     ChangeMembers,
+    ConversationMark,
     CreateGroup,
     CreateUser,
     Done,
     EndSession,
     ForgetDevices,
     Forgotten,
+    Hold,
     LoggedIn,
     LogIn,
     MoveCursors,
@@ -55,6 +58,7 @@ from roost_broker.store.operations import (
     PublishMessage,
     RemoveAdmin,
     Retention,
+    SendMessage,
     SetPassword,
     SetRelation,
     Trim,
@@ -91,6 +95,12 @@ RETENTION = st.builds(
     age_ms=st.none() | st.integers(0, 40),
     count=st.none() | st.integers(0, 6),
     bytes=st.none() | st.integers(0, 700),
+)
+HOLDS = st.builds(
+    Hold,
+    seen_since=st.integers(-60, 20).map(lambda ago: START_MS + ago),
+    live=st.frozensets(st.integers(1, 6), max_size=2),
+    bytes_max=st.sampled_from([0, 250, 700, 100_000]),
 )
 
 
@@ -195,6 +205,8 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
         st.just("trim"), st.builds(Retention, count=st.integers(0, 3)), st.just(0), st.just(9), st.integers(1, 9)
     ),
     st.tuples(st.just("trim"), RETENTION, st.integers(0, 4), st.integers(1, 3), st.integers(1, 8)),
+    st.tuples(st.just("trim"), RETENTION, st.just(0), st.just(9), st.integers(1, 8), HOLDS),
+    st.tuples(st.just("send"), NUMBERS, ADDRESSES | OFTEN, st.booleans()),
     st.tuples(st.just("user"), NAMES),
     st.tuples(st.just("admin"), NAMES, st.sampled_from(["read", "operate", "admin"]), st.integers(0, 3)),
     st.tuples(st.just("no admin"), NAMES),
@@ -250,6 +262,15 @@ def operation_of(both: Both, plan: Plan) -> Operation:
             return ForgetDevices(seen_before=both.now_ms - ago * 3, keep=kept, after=after, devices_max=most)
         case ("trim", retention, after, users_max, entries_max):
             return Trim(retention=retention, after=after, users_max=users_max, entries_max=entries_max)
+        case ("trim", retention, after, users_max, entries_max, hold):
+            hold = replace(hold, seen_since=hold.seen_since + both.now_ms - START_MS)
+            return Trim(retention=retention, hold=hold, after=after, users_max=users_max, entries_max=entries_max)
+        case ("send", user, to, text):
+            user = both.number(user)
+            name = both.model.user_name(user) or USERS[user - 1]
+            body = "from an admin" if text else None
+            data = None if text else b"from an admin"
+            return SendMessage(sender=user, sender_name=name, to=to, content_type="text/plain", text=body, data=data)
         case ("user", name):
             return CreateUser(name=name, password_hash=f"hash of {name}")
         case ("admin", name, role, token):
@@ -375,7 +396,28 @@ def _id_of(encoded: bytes) -> str:
     return decode_entry(encoded).id
 
 
-def everything(store: Store) -> Iterator[object]:
+def looks(store: Store, user: int, conversations: Sequence[str | None], now_ms: int) -> Iterator[object]:
+    """What an admin can see of one inbox."""
+    yield store.inbox_size(user)
+    for size in (2, 100):
+        mark: ConversationMark | None = ConversationMark()
+        while mark is not None:
+            counts = store.conversations(user, mark, size)
+            yield counts
+            mark = counts.next_after
+    for conversation in conversations:
+        yield store.first_of_newest(user, conversation, newest=2)
+        yield store.first_of_newest(user, conversation, upto=4, newest=1)
+    for retention in (Retention(count=1), Retention(bytes=300), Retention(age_ms=5, count=3, bytes=400), Retention()):
+        yield store.would_trim(user, retention, now_ms)
+        for hold in (
+            Hold(seen_since=0, bytes_max=350),
+            Hold(seen_since=now_ms - 3, live=frozenset({1}), bytes_max=999),
+        ):
+            yield store.would_trim(user, retention, now_ms, hold)
+
+
+def everything(store: Store, now_ms: int) -> Iterator[object]:
     """All that can be read of the store, in one order."""
     sizes = store.statistics()
     yield (sizes.users, sizes.devices, sizes.groups, sizes.messages, sizes.entries, sizes.journal)
@@ -416,9 +458,10 @@ def everything(store: Store) -> Iterator[object]:
             yield [store.route(user, address) for address in addresses]
         yield store.read_inbox(user, 0, 1_000, 1_000_000)
         yield store.read_inbox(user, 3, 3, 150)
-        yield store.inbox_extent(user)
+        yield store.inbox_size(user)
         yield [store.time_of(user, seq) for seq in (1, 5)]
         yield store.erased_group_holders(user, 0, 2)
+        yield from looks(store, user, (*addresses, None), now_ms)
         for conversation in (*addresses, None):
             yield store.read_conversation(user, conversation, limit=3, bytes_max=10_000)
             yield store.read_conversation(user, conversation, before=6, limit=2, bytes_max=150)
@@ -426,7 +469,7 @@ def everything(store: Store) -> Iterator[object]:
 
 
 def check_equal(both: Both) -> None:
-    for found, expected in zip(everything(both.lmdb), everything(both.model), strict=True):
+    for found, expected in zip(everything(both.lmdb, both.now_ms), everything(both.model, both.now_ms), strict=True):
         assert found == expected
     ids = {_id_of(entry.encoded) for entry in both.model.read_inbox(1, 0, 100, 100_000).entries if entry.encoded}
     for message_id in [int(text, 16) for text in sorted(ids)[:6]] + [0, 2**60]:

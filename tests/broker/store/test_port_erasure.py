@@ -96,13 +96,13 @@ def shown(world: World, user: int) -> list[str]:
 
 def test_bodies_go_and_numbers_stay(world: World) -> None:
     town(world)
-    extents = [world.store.inbox_extent(user) for user in (1, 2, 3)]
+    extents = [world.store.inbox_size(user) for user in (1, 2, 3)]
     times = [world.store.time_of(2, seq) for seq in range(1, 6)]
     world.one(RemoveUser(user=1, erase=True))
     assert erase(world) == 4
     assert shown(world, 2) == ["1 erased", "2 own not hers", "3 erased", "4 own from bob", "5 erased"]
     assert shown(world, 3) == ["1 erased", "2 message from bob"]
-    assert [world.store.inbox_extent(user) for user in (1, 2, 3)] == extents
+    assert [world.store.inbox_size(user) for user in (1, 2, 3)] == extents
     assert [world.store.time_of(2, seq) for seq in range(1, 6)] == times
     assert erase(world) == 0, "erased once"
 
@@ -241,7 +241,7 @@ def test_what_was_trimmed_from_the_own_inbox_is_erased_in_others(world: World) -
     """The conversation is then what the address says, if that is still the same user."""
     town(world)
     world.one(Trim(retention=Retention(count=0), users_max=1, entries_max=99))
-    assert world.store.inbox_extent(1).floor == 7
+    assert world.store.inbox_size(1).floor == 7
     world.one(RemoveUser(user=1, erase=True))
     assert erase(world) == 3, "the note to herself was gone already"
     group, direct = tell(world)

@@ -11,7 +11,6 @@ from roost_broker.store.account_operations import (
     ClearRemoved,
     DeleteGroup,
     ForgetDevice,
-    InboxExtent,
     Removal,
     RemoveUser,
     SetDisabled,
@@ -28,6 +27,7 @@ from roost_broker.store.operations import (
     Done,
     EndSession,
     Floor,
+    InboxSize,
     MoveCursors,
     Refused,
     Retention,
@@ -36,6 +36,8 @@ from roost_broker.store.operations import (
     Trim,
 )
 from roost_protocol.reasons import Reason
+
+EMPTY = InboxSize(floor=1, head=0, entries=0, bytes=0, oldest=None)
 
 # --- disabled -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +206,7 @@ def test_what_is_left_goes_in_slices_and_the_user_with_the_last(world: World) ->
     assert world.store.removals(0, 9) == ()
     sizes = world.store.statistics()
     assert (sizes.users, sizes.entries) == (2, 12)
-    assert world.store.inbox_extent(1) == InboxExtent(floor=1, head=0, bytes=0)
+    assert world.store.inbox_size(1) == EMPTY
     assert reason_of(world.one(ClearRemoved(user=1, rows_max=9))) is Reason.NOT_FOUND
 
 
@@ -248,7 +250,7 @@ def test_the_walk_of_retention_passes_over_removed_users(world: World) -> None:
     town(world)
     world.one(RemoveUser(user=1))
     world.one(Trim(retention=Retention(count=1), users_max=9, entries_max=99))
-    assert world.store.inbox_extent(1).floor == 9
+    assert world.store.inbox_size(1).floor == 9
     clear(world)
     world.one(Trim(retention=Retention(count=0), users_max=9, entries_max=99))
     assert world.store.statistics().messages == 0
@@ -346,11 +348,13 @@ def test_devices_with_tokens_come_in_pages_of_users(world: World) -> None:
 def test_what_an_inbox_holds(world: World) -> None:
     world.users("alice", "bob")
     phone = world.login("alice")
-    assert world.store.inbox_extent(1) == InboxExtent(floor=1, head=0, bytes=0)
+    assert world.store.inbox_size(1) == EMPTY
     sizes = [len(world.publish(phone, "user/bob", "x" * length).encoded) for length in (1, 20, 300)]
-    assert world.store.inbox_extent(2) == InboxExtent(floor=1, head=3, bytes=sum(sizes))
+    size = world.store.inbox_size(2)
+    assert (size.floor, size.head, size.bytes) == (1, 3, sum(sizes))
     world.one(Trim(retention=Retention(count=1), users_max=9, entries_max=99))
-    assert world.store.inbox_extent(2) == InboxExtent(floor=3, head=3, bytes=sizes[2])
+    size = world.store.inbox_size(2)
+    assert (size.floor, size.head, size.bytes) == (3, 3, sizes[2])
     assert [world.store.time_of(2, seq) for seq in (2, 3, 4)] == [None, world.now_ms - 1, None]
 
 
@@ -374,7 +378,7 @@ def test_what_retention_would_do_is_what_it_does(world: World, rules: dict[str, 
     for length in (1, 100, 5, 5, 70, 30, 1):
         world.publish(phone, "user/bob", "x" * length)
     would = world.store.would_trim(2, Retention(**rules), world.now_ms + 1)
-    before = world.store.inbox_extent(2)
+    before = world.store.inbox_size(2)
     world.one(Trim(retention=Retention(**rules), users_max=9, entries_max=99))
     page = world.store.read_inbox(2, 0, 1, 1)
     if page.floor == before.floor:

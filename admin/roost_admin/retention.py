@@ -1,0 +1,135 @@
+"""`roost retention`: what inboxes keep, who would lose what, and a walk now."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from roost_admin.options import asks_broker
+
+if TYPE_CHECKING:
+    from roost_admin.api import AdminApi
+    from roost_protocol.admin.retention import PlannedTrim, PlanStep, RetentionStatus, RetentionWalk
+
+
+@click.group("retention")
+def retention() -> None:
+    """Retention: what inboxes keep, who would lose what, trim now."""
+
+
+@retention.command("show")
+@asks_broker
+def show(api: "AdminApi", as_json: bool) -> None:
+    """Show the rules, the hold, the last walk, and what is kept.
+
+    \b
+    Example:
+        roost retention show
+    """
+    from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.retention import RETENTION_SHOW
+
+    status = api.ask(RETENTION_SHOW)
+    if as_json:
+        show_document(status)
+    else:
+        show_table([Column("WHAT"), Column("NOW")], list(_rows(status)), "")
+
+
+@retention.command("plan")
+@click.option("--user", metavar="NAME", help="Only the inbox of this user.")
+@asks_broker
+def plan(api: "AdminApi", user: str | None, as_json: bool) -> None:
+    """List what a walk now would trim, and which devices would lose what they have not acknowledged.
+
+    Nothing is trimmed. With --json, each inbox is one line, and the last line is the summary.
+
+    \b
+    Example:
+        roost retention plan
+        roost retention plan --user alice
+        roost retention plan --json | jq -c 'select(.inbox.losses != [])'
+    """
+    import msgspec
+
+    from roost_admin.live import ended_by_hand, show_line
+    from roost_protocol.admin.retention import RETENTION_PLAN, PlanQuery
+
+    with ended_by_hand(), api.follow(RETENTION_PLAN, query=PlanQuery(user=user)) as steps:
+        for step in steps:
+            if as_json:
+                show_line(msgspec.json.encode(step).decode())
+            else:
+                for line in _lines(step):
+                    show_line(line)
+
+
+@retention.command("run")
+@asks_broker
+def run(api: "AdminApi", as_json: bool) -> None:
+    """Trim every inbox now, as the rules and the hold say; `roost retention plan` shows what would go.
+
+    The clock is believed, also when it has just been set.
+
+    \b
+    Example:
+        roost retention run
+    """
+    from roost_admin.failures import say
+    from roost_admin.output import show_document
+    from roost_protocol.admin.retention import RETENTION_RUN
+
+    walk = api.ask(RETENTION_RUN)
+    if as_json:
+        show_document(walk)
+    else:
+        say(f"{_trimmed(walk)} in {(walk.ended - walk.began) / 1000:.1f} s")
+
+
+def _trimmed(walk: "RetentionWalk") -> str:
+    return f"{walk.entries} entries of {walk.inboxes} inboxes were trimmed"
+
+
+def _rows(status: "RetentionStatus") -> Iterator[list[str]]:
+    from roost_admin.output import byte_size, local_time
+
+    yield ["by age", f"{status.age_days:g} days" if status.age_days else "no bound"]
+    yield ["by count", f"{status.count} entries of an inbox" if status.count else "no bound"]
+    yield ["by bytes", f"{byte_size(status.bytes)} of an inbox" if status.bytes else "no bound"]
+    held = f"what devices seen within {status.hold_days:g} days lack, up to {byte_size(status.hold_bytes_max)} an inbox"
+    yield ["hold", held if status.hold_days else "off"]
+    forgotten = f"after {status.forget_devices_days:g} days" if status.forget_devices_days else "never"
+    yield ["devices forgotten", forgotten]
+    if status.last is None:
+        yield ["last walk", f"none yet; every {status.interval_s:g} s"]
+    else:
+        without = "" if status.last.by_age else "; the clock had jumped, so age did not count"
+        yield ["last walk", f"{local_time(status.last.ended)}: {_trimmed(status.last)}{without}"]
+    behind = f"{status.lag_s:.0f} s" if status.lag_s else "not behind"
+    yield ["lag", f"{behind}: {status.failure}" if status.failure else behind]
+    yield ["kept", f"{status.entries} entries of {status.users} users, {status.messages} messages"]
+    yield ["store", f"{byte_size(status.store_used_bytes)} of {byte_size(status.store_map_bytes)}"]
+
+
+def _lines(step: "PlanStep") -> Iterator[str]:
+    if step.inbox is not None:
+        yield from _inbox_lines(step.inbox)
+    if step.summary is not None:
+        found = step.summary
+        yield (
+            f"{found.entries} entries of {found.inboxes} inboxes would go (looked at: {found.users}); "
+            f"{found.devices} devices would lose {found.lost} that they have not acknowledged"
+        )
+
+
+def _inbox_lines(planned: "PlannedTrim") -> Iterator[str]:
+    from roost_admin.cells import printable
+    from roost_admin.output import local_time
+
+    kept = f"{planned.new_floor} to {planned.head} stay" if planned.new_floor <= planned.head else "nothing stays"
+    going = f"{planned.floor} to {planned.new_floor - 1} would go by {planned.reason}; {kept}"
+    yield f"{printable(planned.user)}: {going}"
+    for loss in planned.losses:
+        seen = "online" if loss.online else f"last seen {local_time(loss.last_seen)}"
+        whose = printable(f"{loss.device} ({loss.terminal}, {seen})")
+        yield f"  {whose} would lose {loss.first} to {loss.last}: {loss.entries} entries"
