@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from roost_admin.failures import EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, say
-from roost_admin.options import DEFAULT_DATA, Place, json_option, place, place_options, socket_path
+from roost_admin.options import (
+    DEFAULT_DATA,
+    Place,
+    context_option,
+    endpoint,
+    json_option,
+    place,
+    place_options,
+    socket_path,
+)
 
 if TYPE_CHECKING:
+    from roost_admin.endpoints import Endpoint
     from roost_protocol.admin.fsck import Finding, FsckEvent, FsckProgress, FsckVerdict
 
 DATA_FILE = "data.mdb"
@@ -20,10 +30,6 @@ DATA_FILE = "data.mdb"
 
 SAID_EVERY_S = 0.5
 """Progress is shown on a terminal so often."""
-
-
-INTERRUPTED = 130
-"""A shell's exit status for what Ctrl-C has ended."""
 
 
 @click.command("fsck")
@@ -34,11 +40,18 @@ INTERRUPTED = 130
     help="Check this folder, which no broker runs on, instead of a broker's store.",
 )
 @click.option("--fast", is_flag=True, help="On a running broker: use a whole core, not a third of one.")
+@context_option
 @place_options
 @json_option
 @click.pass_context
 def fsck(
-    context: click.Context, data: Path | None, socket: Path | None, backup: Path | None, fast: bool, as_json: bool
+    context: click.Context,
+    data: Path | None,
+    socket: Path | None,
+    context_name: str | None,
+    backup: Path | None,
+    fast: bool,
+    as_json: bool,
 ) -> None:
     """Check the whole store: no number missing, both sides of every message there, everything counted right.
 
@@ -54,11 +67,8 @@ def fsck(
     from roost_admin.output import show_document
 
     findings: list[Finding] = []
-    try:
-        with _events(place(context, Place(data, socket)), backup, fast=fast) as events:
-            verdict = _follow(events, findings.append if as_json else _Shown())
-    except KeyboardInterrupt:
-        context.exit(INTERRUPTED)  # not 1, which is a verdict
+    with _events(context, Place(data, socket, context_name), backup, fast=fast) as events:
+        verdict = _follow(events, findings.append if as_json else _Shown())
     if verdict is None:
         raise Failure("the check ended before there was a verdict: the broker stopped, or see its log", EX_UNAVAILABLE)
     if as_json:
@@ -86,16 +96,24 @@ def _follow(events: "Iterator[FsckEvent]", found: "Callable[[Finding], None]") -
 
 
 @contextmanager
-def _events(where: Place, backup: Path | None, *, fast: bool) -> "Iterator[Iterator[FsckEvent]]":
-    """The events of a check: of a backup, by the broker at this place or, if none runs there, of its folder.
+def _events(
+    context: click.Context, given: Place, backup: Path | None, *, fast: bool
+) -> "Iterator[Iterator[FsckEvent]]":
+    """The events of a check: of a backup, by the broker that is meant or, if none runs on this machine, of its folder.
 
-    Raises Failure.
+    Raises Failure and UsageError.
     """
     with ExitStack() as stack:
         if backup is not None:
             _must_have_store(backup)
             yield _of_folder(backup)
-        elif (events := _by_broker(stack, where, fast=fast)) is not None:
+            return
+        broker = endpoint(context, given)
+        if not isinstance(broker, Path):
+            yield _by_broker(stack, broker, fast=fast)
+            return
+        where = place(context, given)
+        if (events := _here(stack, where, fast=fast)) is not None:
             yield events
         else:
             folder = where.data or DEFAULT_DATA
@@ -103,16 +121,24 @@ def _events(where: Place, backup: Path | None, *, fast: bool) -> "Iterator[Itera
             yield _of_folder(folder)
 
 
-def _by_broker(stack: ExitStack, where: Place, *, fast: bool) -> "Iterator[FsckEvent] | None":
-    """The events of a running broker; None if there is none, but its folder. Raises Failure."""
+def _by_broker(stack: ExitStack, broker: "Path | Endpoint", *, fast: bool) -> "Iterator[FsckEvent]":
+    """The events of a running broker. Raises Failure."""
     from roost_admin.api import AdminApi
     from roost_protocol.admin.fsck import FSCK, FsckHow
 
     try:
-        return stack.enter_context(AdminApi(socket_path(where)).follow(FSCK, query=FsckHow(fast=fast)))
+        return stack.enter_context(AdminApi(broker).follow(FSCK, query=FsckHow(fast=fast)))
     except Failure as failure:
         if failure.exit_code == EX_DATAERR:  # 409: somebody else is at it
             raise Failure(failure.message, EX_TEMPFAIL) from failure
+        raise
+
+
+def _here(stack: ExitStack, where: Place, *, fast: bool) -> "Iterator[FsckEvent] | None":
+    """The events of a broker that runs on this machine; None if there is none, but its folder. Raises Failure."""
+    try:
+        return _by_broker(stack, socket_path(where), fast=fast)
+    except Failure as failure:
         if failure.exit_code != EX_UNAVAILABLE or (where.socket is not None and where.data is None):
             raise
         folder = where.data or DEFAULT_DATA

@@ -89,8 +89,6 @@ ARGUMENTS = {
     ("tokens", "revoke"): ["json-kicked", "json-device"],
     ("devices", "forget"): ["json-kicked", "json-device"],
     ("export",): ["json-user"],
-    ("users", "remove"): ["json-user", "--yes"],
-    ("erase",): ["json-kicked", "--yes"],
     ("send",): ["hello", "--from", "json-user", "--to", "user/json-kicked"],
     ("inbox", "show"): ["json-user"],
     ("inbox", "stat"): ["json-user"],
@@ -98,6 +96,8 @@ ARGUMENTS = {
     ("retention", "plan"): [],
     ("retention", "run"): [],
     ("check",): [],
+    ("users", "remove"): ["json-user", "--yes"],
+    ("erase",): ["json-kicked", "--yes"],
 }
 
 ASKS_PASSWORD = {("users", "add"), ("users", "passwd")}
