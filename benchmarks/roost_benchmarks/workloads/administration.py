@@ -75,7 +75,7 @@ def commands(folder: Path, options: CommandsOptions, progress: Progress) -> Run:
             loop.log_in(logins, lambda done: progress.update(0.5 * done / count, f"{done:,} of {count:,} logged in"))
             loop.run_for(1.0)
             live = loop.live
-            figures = _timed(folder / SOCKET, users[0], options, progress, loop)
+            figures = _timed(folder / SOCKET, (users[0], users[1]), options, progress, loop)
     return Run(
         workload="W9",
         name="commands",
@@ -87,8 +87,11 @@ def commands(folder: Path, options: CommandsOptions, progress: Progress) -> Run:
     )
 
 
-def _timed(socket: Path, user: str, options: CommandsOptions, progress: Progress, loop: Loop) -> dict[str, float]:
+def _timed(
+    socket: Path, users: tuple[str, str], options: CommandsOptions, progress: Progress, loop: Loop
+) -> dict[str, float]:
     """Seconds that each command takes; of a listing also until its first row is out."""
+    user, other = users
     asked = {
         "status": ["status"],
         "users_show": ["users", "show", user],
@@ -99,10 +102,16 @@ def _timed(socket: Path, user: str, options: CommandsOptions, progress: Progress
         "users_list": ["users", "list"],
         "events": ["events"],
         "inbox_stat": ["inbox", "stat", user],
-        "explain_nothing": ["sessions", "history", user],
+        "sessions_history": ["sessions", "history", user],
+        "explain": ["explain", f"{user}/{TERMINALS[0]}", "1"],
+        "inbox_show": ["inbox", "show", user],
+        "tokens_list": ["tokens", "list", "--user", user],
+        "blocks_list": ["blocks", "list", user],
+        "retention_show": ["retention", "show"],
         "config_show": ["config", "show", "--effective"],
         "groups_list": ["groups", "list"],
     }
+    _run(socket, ["send", "to be explained", "--from", user, "--to", f"user/{other}"])
     figures: dict[str, float] = {}
     for done, (name, words) in enumerate(asked.items()):
         taken = [_run(socket, words) for _ in range(options.repeats)]
