@@ -16,8 +16,10 @@ from roost_protocol.reasons import Reason
 if TYPE_CHECKING:
     from roost_broker.core import Core
 
-WORK_S = 0.005
-"""The thread of a check works so long at a time: until then, Python may give it turns of its interpreter lock."""
+WORK_S = 0.0005
+"""The thread of a check works so long at a time: meanwhile the event loop may have to wait for the interpreter's lock,
+which a thread that works longer keeps for up to 5 ms. With 5 ms of work the p99 of messages beside a check was 2.6 ×
+that without one, with half a millisecond 1.4 × (docs/performance.md, W9)."""
 
 CORE_SHARE = 0.3
 """Of its time the thread of a check works so much, and rests for the rest, unless it is told to be fast."""
