@@ -23,8 +23,9 @@ def list_(as_json: bool) -> None:
     """
     from msgspec import to_builtins
 
+    from roost_admin.columns import Column
     from roost_admin.contexts_file import read_contexts
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import show_document, show_table
 
     known = sorted(read_contexts().items())
     if as_json:

@@ -61,8 +61,9 @@ def show(
         roost inbox show alice --from 100 --to 199
         roost inbox show alice --conversation user/bob --newest 5 --bodies
     """
+    from roost_admin.columns import Column
     from roost_admin.failures import EX_USAGE, Failure, say
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, InboxQuery
 
     if first is None and newest is None:
@@ -85,8 +86,9 @@ def show(
     if as_json:
         show_document({"head": page.head, "floor": page.floor, "entries": entries, "next": page.next})
         return
-    columns = [Column("SEQ", right=True), Column("TIME"), Column("KIND"), Column("FROM"), Column("TO"), Column("TYPE")]
-    columns += [Column("BYTES", right=True)] + ([Column("BODY")] if bodies else [])
+    columns = [Column("SEQ", right=True), Column("TIME", whole=True), Column("KIND", whole=True), Column("FROM")]
+    columns += [Column("TO"), Column("TYPE", spare=1), Column("BYTES", right=True, spare=2)]
+    columns += [Column("BODY", prose=True)] if bodies else []
     show_table(columns, [_cells(entry, bodies) for entry in entries], f"there is nothing like that in {user}'s inbox")
     if page.next is not None:
         say(f"there is more; go on with --from {page.next}")
@@ -155,8 +157,9 @@ def stat(api: "AdminApi", user: str, most: int, as_json: bool) -> None:
 
 
 def _show_stat(found: "InboxStat") -> None:
+    from roost_admin.columns import Column
     from roost_admin.failures import say
-    from roost_admin.output import Column, byte_size, local_time, show_table
+    from roost_admin.output import byte_size, local_time, show_table
 
     trimmed = "" if found.floor_reason is None else f" (trimmed by {found.floor_reason})"
     rows = [
@@ -166,7 +169,7 @@ def _show_stat(found: "InboxStat") -> None:
         ["oldest", "-" if found.oldest is None else local_time(found.oldest)],
         ["conversations", str(found.conversations)],
     ]
-    show_table([Column("WHAT"), Column("NOW")], rows, "")
+    show_table([Column("WHAT"), Column("NOW", prose=True)], rows, "")
     if found.newest:
         click.echo()
         columns = [Column("CONVERSATION"), Column("ENTRIES", right=True), Column("NEWEST", right=True)]

@@ -26,14 +26,15 @@ def show(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost retention show
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.retention import RETENTION_SHOW
 
     status = api.ask(RETENTION_SHOW)
     if as_json:
         show_document(status)
     else:
-        show_table([Column("WHAT"), Column("NOW")], list(_rows(status)), "")
+        show_table([Column("WHAT"), Column("NOW", prose=True)], list(_rows(status)), "")
 
 
 @retention.command("plan")

@@ -10,7 +10,7 @@ from roost_admin.options import asks_broker
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
-    from roost_admin.output import Column
+    from roost_admin.columns import Column
     from roost_protocol.admin.events import EventKind
     from roost_protocol.admin.sessions import SessionRow
 
@@ -67,7 +67,8 @@ def show(api: "AdminApi", session: str, as_json: bool) -> None:
     Example:
         roost sessions show alice/pc
     """
-    from roost_admin.output import Column, local_time, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import local_time, show_document, show_table
     from roost_protocol.admin.sessions import SESSIONS_SHOW
 
     user, slash, terminal = session.partition("/")
@@ -84,7 +85,7 @@ def show(api: "AdminApi", session: str, as_json: bool) -> None:
         ["inbox", f"head {row.head}; sent up to {row.position}, acknowledged up to {row.acknowledged}"],
         ["to come", f"{row.backlog} to be sent, {row.unacknowledged} sent and not acknowledged"],
     ]
-    show_table([Column("WHAT"), Column("NOW")], rows, "")
+    show_table([Column("WHAT"), Column("NOW", prose=True)], rows, "")
 
 
 @sessions.command("history")
@@ -163,11 +164,12 @@ def _nobody(user: str | None, *, more: bool) -> str:
 
 
 def _columns() -> "list[Column]":
-    from roost_admin.output import Column
+    from roost_admin.columns import Column
 
-    columns = [Column("USER"), Column("TERMINAL"), Column("DEVICE"), Column("ADDRESS"), Column("SINCE")]
-    columns += [Column(title, right=True) for title in ("POSITION", "HEAD", "BACKLOG", "UNACKED")]
-    return [*columns, Column("CLIENT")]
+    columns = [Column("USER"), Column("TERMINAL"), Column("DEVICE"), Column("ADDRESS")]
+    columns += [Column("SINCE", whole=True, spare=4), Column("POSITION", right=True, spare=3)]
+    columns += [Column("HEAD", right=True, spare=2), Column("BACKLOG", right=True), Column("UNACKED", right=True)]
+    return [*columns, Column("CLIENT", spare=1)]
 
 
 def _cells(row: "SessionRow") -> list[str]:

@@ -6,7 +6,7 @@ import signal
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from roost_admin.cells import cell_width, printable
-from roost_admin.output import GAP_CELLS, Column
+from roost_admin.cells import printable
+from roost_admin.columns import CELLS_MIN, GAP_CELLS, natural, shrunk
 from roost_admin.top_view import Item, Table, items, tables
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ AROUND_TABLE_LINES = 3
 
 REFRESHES_A_SECOND = 4
 """A window that changes its size is drawn anew so soon."""
-
-TEXT_CELLS_MIN = 4
-"""Cells that a name has at least, however narrow the window is."""
 
 _LOCAL_MODES, _SPECIAL_CHARACTERS = 3, 6
 """Places in what `termios.tcgetattr` gives."""
@@ -110,7 +107,8 @@ def drawn(table: Table, rows: int, width: int) -> RichTable:
         whole.add_row("")
         return whole
     inner = RichTable(box=None, header_style="dim", pad_edge=False, padding=(0, GAP_CELLS, 0, 0))
-    for column, cells in zip(table.columns, widths(table.columns, lines, width), strict=True):
+    widths = shrunk(table.columns, natural(table.columns, lines).widths, width, CELLS_MIN)
+    for column, cells in zip(table.columns, widths, strict=True):
         side: Literal["left", "right"] = "right" if column.right else "left"
         inner.add_column(column.title, justify=side, width=cells, no_wrap=True, overflow="ellipsis")
     for line in lines:
@@ -119,21 +117,6 @@ def drawn(table: Table, rows: int, width: int) -> RichTable:
     whole.add_row(inner)
     whole.add_row("")
     return whole
-
-
-def widths(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Cells for each column: what it needs, and where that is too much, less for the widest columns of text."""
-    cells = [
-        max(cell_width(text) for text in column)
-        for column in zip([each.title for each in columns], *lines, strict=True)
-    ]
-    texts = [at for at, column in enumerate(columns) if not column.right]
-    while sum(cells) + GAP_CELLS * (len(cells) - 1) > width:
-        widest = max(texts, key=lambda at: cells[at], default=None)
-        if widest is None or cells[widest] <= TEXT_CELLS_MIN:
-            break
-        cells[widest] -= 1
-    return cells
 
 
 @contextmanager
