@@ -78,8 +78,8 @@ def natural(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Layout:
 
 def layout(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Layout:
     """The best layout for so many cells. Where nothing helps, it is wider."""
-    found = natural(columns, rows)
-    for found in _tried(columns, found, width):
+    found = whole = natural(columns, rows)
+    for found in _tried(columns, whole, width):
         if total(found.widths) <= width:
             break
     return found
