@@ -119,13 +119,11 @@ def stored_events(api: "AdminApi", query: "EventQuery", newest: int | None) -> "
 
 def print_event(row: "EventRow", *, as_json: bool) -> None:
     """One record on one line, at once."""
-    import msgspec
-
     from roost_admin.cells import printable
-    from roost_admin.output import exact_time
+    from roost_admin.output import exact_time, show_line
 
     if as_json:
-        click.echo(msgspec.json.encode(row).decode())
+        show_line(row)
         return
     who = "/".join(part for part in (row.user, row.terminal) if part)
     device = f" {row.device}" if row.device else ""

@@ -111,19 +111,17 @@ def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: b
         roost inbox tail alice
         roost inbox tail alice --after 100 --json | jq .seq
     """
-    import msgspec
-
     from roost_admin.cells import printable
-    from roost_admin.live import ended_by_hand, show_line
+    from roost_admin.output import show_line
     from roost_protocol.admin.inbox import INBOX_TAIL, INBOX_TAIL_BODIES, InboxFollow
 
     route = INBOX_TAIL_BODIES if bodies else INBOX_TAIL
-    with ended_by_hand(), api.follow(route, user, query=InboxFollow(after=after)) as entries:
+    with api.follow(route, user, query=InboxFollow(after=after)) as entries:
         for entry in entries:
             if as_json:
-                show_line(msgspec.json.encode(entry).decode())
+                show_line(entry)
             else:
-                show_line(printable("  ".join(_cells(entry, bodies))))
+                click.echo(printable("  ".join(_cells(entry, bodies))))
 
 
 @inbox.command("stat")

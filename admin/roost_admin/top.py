@@ -65,16 +65,13 @@ def top(api: "AdminApi", interval_s: int, limit: int, sort: str, once: bool, as_
     from roost_protocol.admin.top import TOP, TopQuery
 
     query = TopQuery(interval_s=interval_s, limit=limit, sort=next(each for each in KNOWN if each == sort))
-    try:
-        with api.follow(TOP, query=query) as intervals:
-            if once or not (as_json or _is_screen()):
-                _show_one(intervals, query, as_json=as_json)
-            elif as_json:
-                _print_all(intervals)
-            else:
-                _show_live(intervals, query)
-    except KeyboardInterrupt:
-        return  # who looks on has seen enough
+    with api.follow(TOP, query=query) as intervals:
+        if once or not (as_json or _is_screen()):
+            _show_one(intervals, query, as_json=as_json)
+        elif as_json:
+            _print_all(intervals)
+        else:
+            _show_live(intervals, query)
 
 
 def _is_screen() -> bool:
@@ -103,10 +100,10 @@ def _show_one(intervals: "Iterator[Top]", query: "TopQuery", *, as_json: bool) -
 
 
 def _print_all(intervals: "Iterator[Top]") -> None:
-    import msgspec
+    from roost_admin.output import show_line
 
     for now in intervals:
-        click.echo(msgspec.json.encode(now))
+        show_line(now)
     raise _ended()
 
 
@@ -116,7 +113,7 @@ def _show_live(intervals: "Iterator[Top]", query: "TopQuery") -> None:
     with screen(query) as show:
         for now in intervals:
             show(now)
-    raise _ended()
+        raise _ended()
 
 
 def _ended() -> click.ClickException:

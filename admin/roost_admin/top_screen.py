@@ -123,7 +123,7 @@ def drawn(table: Table, rows: int, width: int) -> RichTable:
 def screen(query: "TopQuery") -> Iterator[Callable[["Top"], None]]:
     """A screen to show one view after the other on. However it is left, the terminal is as it was before.
 
-    Raises KeyboardInterrupt for Ctrl-C and for q.
+    The block ends without a word when q is typed. Raises KeyboardInterrupt for Ctrl-C.
     """
     view = View(query)
     with _ended_by_signals(), _quit_by_key():
@@ -154,7 +154,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _quit_by_key() -> Iterator[None]:
-    """Keys are taken one by one and not shown; q is as good as Ctrl-C. Nothing happens without a keyboard."""
+    """Keys are taken one by one and not shown; q ends the block. Nothing happens without a keyboard."""
     if not sys.stdin.isatty():
         yield
         return
@@ -165,11 +165,15 @@ def _quit_by_key() -> Iterator[None]:
     # A view that is stopped would leave its page and these modes to the shell.
     raw[_SPECIAL_CHARACTERS][termios.VSUSP] = b"\0"
     reading, ending = os.pipe()
-    thread = threading.Thread(target=_watch_keys, args=(fd, reading), name="keys", daemon=True)
+    quitting = threading.Event()
+    thread = threading.Thread(target=_watch_keys, args=(fd, reading, quitting), name="keys", daemon=True)
     termios.tcsetattr(fd, termios.TCSADRAIN, raw)
     thread.start()
     try:
         yield
+    except KeyboardInterrupt:
+        if not quitting.is_set():
+            raise
     finally:
         os.close(ending)
         thread.join()
@@ -177,8 +181,8 @@ def _quit_by_key() -> Iterator[None]:
         termios.tcsetattr(fd, termios.TCSAFLUSH, before)
 
 
-def _watch_keys(keyboard: int, ending: int) -> None:
-    """Interrupt the process when q is typed; until the other end of `ending` is closed."""
+def _watch_keys(keyboard: int, ending: int, quitting: threading.Event) -> None:
+    """Set `quitting`, and interrupt the process, when q is typed; until the other end of `ending` is closed."""
     while True:
         readable, _, _ = select.select([keyboard, ending], [], [])
         if ending in readable:
@@ -187,5 +191,6 @@ def _watch_keys(keyboard: int, ending: int) -> None:
         if not keys:  # the terminal is gone
             return
         if b"q" in keys.lower():
+            quitting.set()
             os.kill(os.getpid(), signal.SIGINT)
             return

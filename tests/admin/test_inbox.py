@@ -16,6 +16,7 @@ import trio
 import roost
 from admin.running import COMMAND, PASSWORD, WAIT_S, RunningBroker, environment
 from roost_admin.failures import EX_DATAERR, EX_NOUSER, EX_USAGE
+from roost_admin.main import INTERRUPTED, PIPE_CLOSED
 
 pytestmark = pytest.mark.process
 
@@ -200,7 +201,7 @@ def test_an_inbox_is_followed_until_ctrl_c(broker: RunningBroker) -> None:
             assert (entry["seq"], entry["from"], "text" in entry) == (number, "kim", False)
             assert plain.line().split()[0] == str(number)
         for each in (followed, plain):
-            assert each.end(signal.SIGINT) == (0, "")
+            assert each.end(signal.SIGINT) == (INTERRUPTED, "")
 
 
 def test_a_pipe_that_closes_ends_it_quietly(broker: RunningBroker, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_a_pipe_that_closes_ends_it_quietly(broker: RunningBroker, tmp_path: Pat
         followed.process.stdout.close()
         for _ in range(2):
             send(broker, "mia", "user/mia", "nobody reads this")
-        assert followed.process.wait(WAIT_S) == 0
+        assert followed.process.wait(WAIT_S) == PIPE_CLOSED
         assert followed.process.stderr is not None
         assert followed.process.stderr.read() == b""
         followed.process.stdout = None
