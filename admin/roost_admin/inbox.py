@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roost_admin.options import asks_broker
+from roost_admin.options import COUNT, SEQ, asks_broker
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
@@ -22,8 +22,6 @@ SHOWN_BYTES_MAX = 64 * 1024 * 1024
 DATA_SHOWN_BYTES = 32
 """Of a body that is no text, so many bytes are shown, as hexadecimal digits."""
 
-_number = click.IntRange(min=1)
-
 
 @click.group("inbox")
 def inbox() -> None:
@@ -32,8 +30,8 @@ def inbox() -> None:
 
 @inbox.command("show")
 @click.argument("user")
-@click.option("--from", "first", type=_number, metavar="N", help="From this number on.")
-@click.option("--to", "last", type=_number, metavar="N", help="Up to this number.")
+@click.option("--from", "first", type=SEQ, metavar="N", help="From this number on.")
+@click.option("--to", "last", type=SEQ, metavar="N", help="Up to this number.")
 @click.option(
     "--newest", type=click.IntRange(1, SHOWN_MAX), metavar="N", help=f"The newest so many of them. [{NEWEST}]"
 )
@@ -98,7 +96,7 @@ def show(
 
 @inbox.command("tail")
 @click.argument("user")
-@click.option("--after", type=click.IntRange(min=0), metavar="N", help="Begin after this number, not with what is new.")
+@click.option("--after", type=COUNT, metavar="N", help="Begin after this number, not with what is new.")
 @click.option("--bodies", is_flag=True, help="Also what they say. Needs the role admin, and is audited.")
 @asks_broker
 def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: bool) -> None:

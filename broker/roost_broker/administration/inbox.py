@@ -113,7 +113,7 @@ class Inboxes(Acts):
         if kind == "user":
             await self._account(name)
         elif await self._core.readers.run(self._core.store.group, name) is None:
-            raise NotDone(Reason.NOT_FOUND, f"there is no group {name!r}")
+            raise await self._nobody("group", name)
 
     def _page(self, user: int, query: InboxQuery, bodies: bool) -> InboxEntries:
         """Runs in a reader's thread."""
