@@ -97,8 +97,10 @@ def _inbox(inbox: "InboxExplained") -> "Iterator[str]":
 
 def _device(device: "DeviceExplained") -> "Iterator[str]":
     from roost_admin.cells import printable
+    from roost_admin.output import local_time
 
-    yield printable(f"  {device.terminal} {device.device}: {device.verdict.upper()}: {device.text}")
+    since = "" if device.since is None else f" since {local_time(device.since)}"
+    yield printable(f"  {device.terminal} {device.device}: {device.verdict.upper()}{since}: {device.text}")
     for step in device.steps:
         yield printable(f"    {_when(step)}  {step.text}{f' (session {step.session})' if step.session else ''}")
 

@@ -180,7 +180,8 @@ class Explain(Acts):
         if entry is None:
             text = "it was erased: the number is all that is left"
             return InboxExplained(user=account.name, seq=seq, state="erased", text=text, devices=devices)
-        text = f"it is number {seq} of {page.head}"
+        barred = "; the account is disabled: none of its devices can log in" if account.disabled else ""
+        text = f"it is number {seq} of {page.head}{barred}"
         return InboxExplained(user=account.name, seq=seq, state="kept", text=text, devices=devices)
 
     async def _devices(
