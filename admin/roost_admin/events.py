@@ -90,6 +90,7 @@ def show_events(api: "AdminApi", query: "EventQuery", newest: int | None, *, fol
         with api.follow(EVENTS_FOLLOW, query=replace(query, after=last or None)) as coming:
             for row in coming:
                 print_event(row, as_json=as_json)
+        raise api.ended()
 
 
 def stored_events(api: "AdminApi", query: "EventQuery", newest: int | None) -> "Iterator[EventRow]":

@@ -112,6 +112,7 @@ def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: b
     from roost_admin.cells import printable
     from roost_admin.output import show_line
     from roost_protocol.admin.inbox import INBOX_TAIL, INBOX_TAIL_BODIES, InboxFollow
+    from roost_protocol.admin.users import USERS_SHOW
 
     route = INBOX_TAIL_BODIES if bodies else INBOX_TAIL
     with api.follow(route, user, query=InboxFollow(after=after)) as entries:
@@ -120,6 +121,8 @@ def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: b
                 show_line(entry)
             else:
                 click.echo(printable("  ".join(_cells(entry, bodies))))
+    api.ask(USERS_SHOW, user)  # he may have been removed
+    raise api.ended()
 
 
 @inbox.command("stat")

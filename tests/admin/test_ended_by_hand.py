@@ -2,10 +2,12 @@
 
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from admin.running import COMMAND, WAIT_S, Chat, RunningBroker, environment
+from roost_admin.failures import EX_NOUSER, EX_UNAVAILABLE
 from roost_admin.main import INTERRUPTED, PIPE_CLOSED
 
 pytestmark = pytest.mark.process
@@ -68,3 +70,36 @@ def test_a_signal_of_another_process_is_no_ctrl_c(broker: RunningBroker) -> None
         running.stdout.readline()
         running.send_signal(signal.SIGTERM)
         assert running.wait(WAIT_S) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("args", [("events", "--follow"), ("inbox", "tail", "zoe", "--after", "0"), ("top", "--json")])
+def test_when_the_broker_stops_it_is_said(tmp_path: Path, args: tuple[str, ...]) -> None:
+    with RunningBroker(tmp_path) as broker:
+        broker.create_users("zoe")
+        assert broker.ask("send", "--from", "zoe", "--to", "user/zoe", "hello").exit_code == 0
+        with subprocess.Popen(
+            [*COMMAND, "--socket", str(broker.socket), *args],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(tmp_path), text=True,
+        ) as running:  # fmt: skip
+            assert running.stdout is not None
+            assert running.stderr is not None
+            assert running.stdout.readline()
+            assert broker.stop() == 0
+            assert running.wait(WAIT_S) == EX_UNAVAILABLE
+            (line,) = running.stderr.read().splitlines()
+            assert line.startswith("roost: ")
+
+
+def test_an_inbox_whose_user_is_removed(broker: RunningBroker) -> None:
+    broker.create_users("tom")
+    assert broker.ask("send", "--from", "tom", "--to", "user/tom", "hello").exit_code == 0
+    with subprocess.Popen(
+        [*COMMAND, "--socket", str(broker.socket), "inbox", "tail", "tom", "--after", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(broker.folder), text=True,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline()
+        assert broker.ask("users", "remove", "tom", "--yes").exit_code == 0
+        assert running.wait(WAIT_S) == EX_NOUSER
+        assert "there is no user 'tom'" in running.stderr.read()
