@@ -8,6 +8,8 @@ import click
 from roost_admin.options import asks_broker
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from roost_admin.api import AdminApi
     from roost_protocol.admin.devices import DeviceChanged, DeviceRow, TokenRow
 
@@ -22,6 +24,11 @@ class Shorthand(click.Group):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             args = ["list", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """The verbs, and what `list` could be followed by."""
+        (names,) = (parameter for parameter in self.commands["list"].params if isinstance(parameter, click.Argument))
+        return [*super().shell_complete(ctx, incomplete), *names.shell_complete(ctx, incomplete)]
 
 
 @click.group("devices", cls=Shorthand)

@@ -16,7 +16,7 @@ def test_a_conversation_with_an_entry_missing_is_not_read_with_its_neighbours_in
     with damaging(tmp_path) as rows:
         keys = [SCROLL.unpack(key) for key in rows.keys("scroll")]
         seqs = [seq for user, kind, peer, seq in keys if (user, kind, peer) == (BOB, WITH_USER, ALICE)]
-        assert len(seqs) > 2
+        assert len(seqs) > 1
         rows.delete("inbox", PAIR.pack(BOB, seqs[1]))
     store = LmdbStore(tmp_path, limits=SMALL_LIMITS, random=seeded())
     try:
