@@ -45,7 +45,7 @@ def backup(api: "AdminApi", folder: Path, as_json: bool) -> None:
     \b
     Example:
         roost backup /var/backups/roost-monday
-        roost --data /var/lib/roost backup /mnt/backup/roost   also when the broker is stopped
+        roost --data /var/lib/roost backup /mnt/roost   of a stopped broker, too
     """
     from roost_admin.output import show_document
 

@@ -56,7 +56,7 @@ def add(name: str, url: str, token_file: Path | None, socket: Path | None, insec
     \b
     Example:
         roost contexts add lab --socket /run/roost/admin.sock
-        roost contexts add prod --url https://broker.example:7443 --token-file ~/.config/roost/prod.token
+        roost contexts add prod --url https://a.example:7443 --token-file ~/.token
     """
     from msgspec import to_builtins
 

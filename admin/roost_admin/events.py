@@ -81,9 +81,14 @@ def events(
 ) -> None:
     """Show what happened: sessions, how far they got, gaps, trims, changes of accounts and groups.
 
-    The records are those that `explain` answers from. With --json each is a document on a line of its own. KIND is one
-    of: broker-started, broker-stopped, session-opened, session-closed, session-ended, log-in-refused, progress,
-    gap-told, inbox-trimmed, device-forgotten, user-changed, relation-changed, group-changed, records-lost.
+    The records are those that `explain` answers from. With --json each is a document on a line of its own.
+
+    \b
+    KIND is one of:
+        broker-started  broker-stopped  session-opened  session-closed
+        session-ended  log-in-refused  progress  gap-told  inbox-trimmed
+        device-forgotten  user-changed  relation-changed  group-changed
+        records-lost
 
     \b
     Example:

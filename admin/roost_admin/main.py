@@ -108,9 +108,9 @@ def bench() -> None:
 
     \b
     Example:
-        roost bench disk /var/lib/roost              what this folder allows, needs nothing more
-        roost bench pairs --temporary                a broker of its own, on a temporary folder
-        roost bench pairs --rate 2000 --duration 30  the running broker, at a fixed rate
+        roost bench disk /var/lib/roost              what this folder allows
+        roost bench pairs --temporary                a broker of its own
+        roost bench pairs --rate 2000 --duration 30  the one that runs
     """
 
 
@@ -148,10 +148,10 @@ def root(context: click.Context, data: Path | None, socket: Path | None, context
 
     \b
     Example:
-        roost serve                                  a broker, no configuration needed
-        roost users add alice                        in another terminal
+        roost serve                           a broker, no configuration needed
+        roost users add alice                 in another terminal
         roost chat alice --terminal phone --to bob
-        roost demo                                   all of it, on real processes, checked at the end
+        roost demo                            all of it, on real processes
     """
     context.obj = Place(data, socket, context_name)
 

@@ -45,7 +45,7 @@ def check(
     \b
     Example:
         roost check
-        roost check --format nagios --user monitor --password-fd 3 3</etc/roost/monitor
+        roost check --format nagios --user monitor --password-fd 3 3<password
     """
     from roost_admin.failures import Failure
     from roost_admin.output import show_document
