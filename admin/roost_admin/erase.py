@@ -19,8 +19,9 @@ def erase(api: "AdminApi", user: str, yes: bool, as_json: bool) -> None:
     """Erase USER: the account, its inbox, and every message it ever sent, in whatever inbox.
 
     Others keep the numbers, with nothing in them, and one notice in each conversation tells devices that have the
-    messages already to drop them. Once begun, an erasure goes on to its end, also over a restart of the broker; the
-    same command shows it again. With --json, every step is a line, and the last one the report.
+    messages already to drop them. Backups made before are not reached, nor the journal until it is old. Once begun, an
+    erasure goes on to its end, also over a restart of the broker; the same command shows it again. With --json, every
+    step is a line, and the last one the report.
 
     \b
     Example:
@@ -34,7 +35,7 @@ def erase(api: "AdminApi", user: str, yes: bool, as_json: bool) -> None:
     from roost_admin.output import show_line
     from roost_protocol.admin.erase import ERASE
 
-    if not yes:
+    if not yes and _has_account(api, user):
         confirm_name(user, "erases the account and every message it sent, for good")
     last = None
     with api.follow(ERASE, user) as steps:
@@ -51,6 +52,21 @@ def erase(api: "AdminApi", user: str, yes: bool, as_json: bool) -> None:
         raise Failure(f"the erasure of {user} stopped: {last.text}", EX_TEMPFAIL)
     if not as_json:
         say(_report(last))
+        say("backups made before have it still; the journal keeps device names, addresses and times until they are old")
+
+
+def _has_account(api: "AdminApi", user: str) -> bool:
+    """Whether there is something to lose: nobody is asked about a user who is not there, or half erased already."""
+    from roost_admin.failures import EX_NOUSER, Failure
+    from roost_protocol.admin.users import USERS_SHOW
+
+    try:
+        api.ask(USERS_SHOW, user)
+    except Failure as failure:
+        if failure.exit_code != EX_NOUSER:
+            raise
+        return False
+    return True
 
 
 def _progress(step: "ErasureStep") -> str:
