@@ -28,24 +28,21 @@ def erase(api: "AdminApi", user: str, yes: bool, as_json: bool) -> None:
         roost erase alice
         roost erase alice --yes --json
     """
-    import sys
-
     from roost_admin.confirming import confirm_name
     from roost_admin.failures import EX_TEMPFAIL, EX_UNAVAILABLE, Failure, say
     from roost_admin.output import show_line
+    from roost_admin.progress import ProgressLine
     from roost_protocol.admin.erase import ERASE
 
     if not yes and _has_account(api, user):
         confirm_name(user, "erases the account and every message it sent, for good")
     last = None
-    with api.follow(ERASE, user) as steps:
+    with api.follow(ERASE, user) as steps, ProgressLine() as line:
         for last in steps:
             if as_json:
                 show_line(last)
-            elif sys.stderr.isatty() and last.step not in ("done", "stopped"):
-                click.echo(f"\r\x1b[K{_progress(last)}", err=True, nl=False)
-    if not as_json and sys.stderr.isatty():
-        click.echo("\r\x1b[K", err=True, nl=False)
+            elif last.step not in ("done", "stopped"):
+                line.show(_progress(last))
     if last is None or last.step not in ("done", "stopped"):
         raise Failure(f"the broker went away; it goes on erasing {user} when it is back", EX_UNAVAILABLE)
     if last.step == "stopped":
