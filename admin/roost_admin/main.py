@@ -53,8 +53,11 @@ class Tree(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """See click. Raises UsageError with our status."""
-        with _usage_status():
-            return super().make_context(info_name, args, parent, **extra)
+        try:
+            with _usage_status():
+                return super().make_context(info_name, args, parent, **extra)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """See click. Raises UsageError with our status.

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,21 @@ def test_an_inbox_whose_user_is_removed(broker: RunningBroker) -> None:
         assert broker.ask("users", "remove", "tom", "--yes").exit_code == 0
         assert running.wait(WAIT_S) == EX_NOUSER
         assert "there is no user 'tom'" in running.stderr.read()
+
+
+@pytest.mark.parametrize(("when", "status"), [("roost_admin.main", -signal.SIGINT), ("roost_admin.api", INTERRUPTED)])
+def test_ctrl_c_while_it_loads(tmp_path: Path, when: str, status: int) -> None:
+    """The signal comes as a module is about to be loaded; a shell has 130 for either end."""
+    program = (
+        "import os, signal, sys\n"
+        f"wanted = ('import', {when!r})\n"
+        "sys.addaudithook(lambda event, args: (event, *args[:1]) == wanted and os.kill(0, signal.SIGINT))\n"
+        "sys.argv = ['roost', '--socket', '/nowhere/s', 'status']\n"
+        "from roost_admin.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environment(tmp_path), start_new_session=True,
+        timeout=WAIT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"")
