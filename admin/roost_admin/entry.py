@@ -1,4 +1,4 @@
-"""Where the `roost` of a shell begins. Loading it takes a tenth of a second, and Ctrl-C may come before that is over."""
+"""Where the `roost` of a shell begins. Loading it takes a tenth of a second; Ctrl-C may come before that is over."""
 
 import signal
 
