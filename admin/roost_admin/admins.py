@@ -26,14 +26,15 @@ def list_(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost admins list
     """
-    from roost_admin.output import Column, local_time, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import local_time, show_document, show_table
     from roost_protocol.admin.admins import ADMINS_LIST
 
     rows = list(api.rows(ADMINS_LIST, lambda page: page.admins))
     if as_json:
         show_document({"admins": rows})
         return
-    columns = [Column("ADMIN"), Column("ROLE"), Column("SINCE")]
+    columns = [Column("ADMIN"), Column("ROLE"), Column("SINCE", whole=True)]
     cells = [[row.name, row.role, local_time(row.created)] for row in rows]
     show_table(columns, cells, "no admins yet; add one with `roost admins add NAME --role ROLE`")
 

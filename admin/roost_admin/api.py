@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from roost_admin.endpoints import Endpoint, UnixEndpoint
-from roost_admin.failures import EX_DATAERR, EX_NOPERM, EX_NOUSER, EX_SOFTWARE, EX_TEMPFAIL, Failure
+from roost_admin.failures import EX_DATAERR, EX_NOPERM, EX_NOUSER, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, Failure
 from roost_protocol.admin.route import FIRST_PAGE, Page, Paging, Problem, Route
 
 TIMEOUT_S = 40.0
@@ -71,6 +71,12 @@ class AdminApi:
                 yield self._events(response, route.gives)
         finally:
             connection.close()
+
+    def ended(self) -> Failure:
+        """What it means that events which go on for ever have ended."""
+        return Failure(
+            f"{self.endpoint}: the broker has ended the view: it stops, or you may look no more", EX_UNAVAILABLE
+        )
 
     def _events(self, response: http.client.HTTPResponse, wanted: type[G]) -> Iterator[G]:
         while True:

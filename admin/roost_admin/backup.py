@@ -1,7 +1,6 @@
 """`roost backup`, `roost restore` and `roost compact`: the store as a whole, from outside."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from roost_admin.failures import (
     say,
 )
 from roost_admin.options import DEFAULT_DATA, Place, asks_broker, json_option, place
+from roost_admin.progress import ProgressLine
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
@@ -45,7 +45,7 @@ def backup(api: "AdminApi", folder: Path, as_json: bool) -> None:
     \b
     Example:
         roost backup /var/backups/roost-monday
-        roost --data /var/lib/roost backup /mnt/backup/roost   also when the broker is stopped
+        roost --data /var/lib/roost backup /mnt/roost   of a stopped broker, too
     """
     from roost_admin.output import show_document
 
@@ -117,7 +117,7 @@ def compact(context: click.Context, data: Path | None, as_json: bool) -> None:
     from roost_broker.store.replace import compact as compact_store
 
     folder = _folder(context, data)
-    with _told_failures(), _progress("copied") as watch:
+    with _told_failures(), _progress() as watch:
         done = compact_store(folder, watch)
     if as_json:
         show_document({"folder": str(folder), "before_bytes": done.before_bytes, "after_bytes": done.after_bytes})
@@ -128,7 +128,7 @@ def compact(context: click.Context, data: Path | None, as_json: bool) -> None:
 def _backup_running(api: "AdminApi", folder: Path) -> "BackupRecord":
     from roost_protocol.admin.backup import BACKUP, BackupAsked
 
-    with api.follow(BACKUP, body=BackupAsked(folder=str(folder))) as events, _progress("copied") as watch:
+    with api.follow(BACKUP, body=BackupAsked(folder=str(folder))) as events, _progress() as watch:
         for told in events:
             if told.record is not None:
                 return told.record
@@ -143,7 +143,7 @@ def _backup_stopped(data: Path, folder: Path) -> "BackupRecord":
 
     from roost_broker.store.backup import back_up_stopped
 
-    with _told_failures(), _progress("copied") as watch:
+    with _told_failures(), _progress() as watch:
         return back_up_stopped(data.absolute(), folder, watch, now_ms=_now_ms(), version=version("roost"))
 
 
@@ -186,33 +186,13 @@ def _statuses() -> dict[int, int]:
     }
 
 
-class _Progress:
-    """Says on a terminal how many bytes it is; elsewhere nothing."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._said = False
-
-    def __call__(self, done: int) -> None:
-        from roost_admin.output import byte_size
-
-        if sys.stderr.isatty():
-            self._said = True
-            click.echo(f"\r{byte_size(done)} {self._what} \x1b[K", nl=False, err=True)
-
-    def clear(self) -> None:
-        """Leave the line as it was."""
-        if self._said:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-
 @contextmanager
-def _progress(what: str) -> Iterator[_Progress]:
-    progress = _Progress(what)
-    try:
-        yield progress
-    finally:
-        progress.clear()
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal how many bytes are copied."""
+    from roost_admin.output import byte_size
+
+    with ProgressLine() as line:
+        yield lambda done: line.show(f"{byte_size(done)} copied")
 
 
 def _content(record: "BackupRecord") -> str:

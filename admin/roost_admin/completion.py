@@ -21,7 +21,7 @@ ASK_S = 0.5
 OFFERED_MAX = 50
 """Names offered at once."""
 
-USERS = frozenset({"user", "owner", "members", "sender"})
+USERS = frozenset({"user", "other", "owner", "members", "sender", "where"})
 """Arguments and options that take names of users, by the names that the commands give them."""
 
 GROUPS = frozenset({"group"})
@@ -29,6 +29,12 @@ GROUPS = frozenset({"group"})
 
 ADDRESSES = frozenset({"to", "conversation"})
 """Likewise, of either, as addresses."""
+
+OF_USER = frozenset({"show", "passwd", "disable", "enable", "remove"})
+"""The verbs of `users` whose NAME is one that is there."""
+
+OF_GROUP = frozenset({"show", "add", "remove"})
+"""Likewise, of `groups`."""
 
 
 @click.command("completion")
@@ -57,17 +63,52 @@ def complete_names(tree: click.Group) -> None:
     """If a shell asks how a line goes on, make every argument and option of the tree that takes a name offer some."""
     if VARIABLE not in os.environ:
         return
-    for command in tree.commands.values():
-        if isinstance(command, click.Group):
-            complete_names(command)
-        for parameter in command.params:
-            if isinstance(parameter.type, click.types.StringParamType):
-                if parameter.name in USERS:
-                    parameter.type = NameOnBroker(users=True)
-                elif parameter.name in GROUPS:
-                    parameter.type = NameOnBroker(groups=True)
-                elif parameter.name in ADDRESSES:
-                    parameter.type = NameOnBroker(users=True, groups=True, as_address=True)
+    _offer_names(tree, None)
+
+
+def _offer_names(command: click.Command, noun: str | None) -> None:
+    for parameter in command.params:
+        if isinstance(parameter.type, click.types.StringParamType):
+            parameter.type = _names_for(noun, command.name, parameter.name) or parameter.type
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _offer_names(each, command.name)
+
+
+def _names_for(noun: str | None, verb: str | None, parameter: str | None) -> "click.ParamType[str] | None":
+    """What offers names for this argument or option; None where there are none to be had."""
+    named = parameter == "name"
+    if parameter in USERS or (named and noun == "users" and verb in OF_USER):
+        return NameOnBroker(users=True)
+    if parameter in GROUPS or (named and noun == "groups" and verb in OF_GROUP):
+        return NameOnBroker(groups=True)
+    if parameter in ADDRESSES:
+        return NameOnBroker(users=True, groups=True, as_address=True)
+    if parameter == "session":
+        return SessionOnBroker()
+    if parameter == "context_name" or (named and noun == "contexts" and verb == "remove"):
+        return ContextHere()
+    return None
+
+
+class ContextHere(click.ParamType[str]):
+    """The name of a context; any is taken, those of this user are offered."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        """The names that begin like this; never an error."""
+        from click.shell_completion import CompletionItem
+
+        from roost_admin.contexts_file import read_contexts
+        from roost_admin.failures import Failure
+
+        del ctx, param
+        try:
+            names = sorted(read_contexts())
+        except Failure:
+            names = []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class NameOnBroker(click.ParamType[str]):
@@ -94,12 +135,13 @@ class NameOnBroker(click.ParamType[str]):
 
         del param
         try:
-            names = self._names(AdminApi(endpoint(ctx, _said(ctx)), ASK_S), incomplete)
+            names = self.names(AdminApi(endpoint(ctx, _said(ctx)), ASK_S), incomplete)
         except (Failure, click.UsageError, UnicodeError):
             names = []
         return [CompletionItem(name) for name in names]
 
-    def _names(self, api: "AdminApi", incomplete: str) -> list[str]:
+    def names(self, api: "AdminApi", incomplete: str) -> list[str]:
+        """The names that begin like this. Raises Failure, and UnicodeError."""
         kinds = (("user", self._users), ("group", self._groups))
         if not self._as_address:
             return [name for kind, wanted in kinds if wanted for name in _beginning(api, kind, incomplete)]
@@ -110,6 +152,18 @@ class NameOnBroker(click.ParamType[str]):
                 names = _beginning(api, kind, incomplete.removeprefix(prefix) if prefix in incomplete else "")
                 found += [prefix + name for name in names]
         return found
+
+
+class SessionOnBroker(NameOnBroker):
+    """A live session as USER/TERMINAL."""
+
+    def names(self, api: "AdminApi", incomplete: str) -> list[str]:
+        """See `NameOnBroker`."""
+        from roost_protocol.admin.sessions import SESSIONS_LIST, SessionQuery
+
+        page = api.ask(SESSIONS_LIST, query=SessionQuery(after=_just_below(incomplete), limit=OFFERED_MAX))
+        names = [f"{row.user}/{row.terminal}" for row in page.sessions]
+        return [name for name in names if name.startswith(incomplete)]
 
 
 def _beginning(api: "AdminApi", kind: str, incomplete: str) -> list[str]:

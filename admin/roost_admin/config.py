@@ -135,23 +135,42 @@ def _rows_here(file: Path | None) -> "list[ConfigRow]":
 
 
 def _show_rows(rows: "Iterable[ConfigRow]", *, long: bool) -> None:
-    from roost_admin.output import Column, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_table
 
-    columns = [Column("KEY"), Column("VALUE", right=True), Column("FROM")]
     if long:
-        columns += [Column("DEFAULT", right=True), Column("UNIT"), Column("RANGE"), Column("CHANGES"), Column("WHY")]
-    show_table(columns, [_cells(row, long=long) for row in rows], "")
+        for row in rows:
+            _show_long(row)
+        return
+    columns = [Column("KEY", whole=True), Column("VALUE", right=True, prose=True), Column("FROM", prose=True)]
+    show_table(columns, [[row.key, _value(row), _origin(row)] for row in rows], "")
 
 
-def _cells(row: "ConfigRow", *, long: bool) -> list[str]:
-    value = shown(row.value)
-    if row.pending is not None:
-        value += f" ({shown(row.pending)} after a restart)"
-    cells = [row.key, value, f"{row.origin} {row.source}".strip()]
-    if long:
-        allowed = "" if row.at_least is None else f"{row.at_least} to {row.at_most}"
-        cells += [shown(row.default), row.unit, allowed, row.effect, row.reason]
-    return cells
+def _show_long(row: "ConfigRow") -> None:
+    from roost_admin.cells import printable
+
+    allowed = [] if row.at_least is None else [f"{row.at_least} to {row.at_most}"]
+    told = [*allowed, f"default {shown(row.default)}", _EFFECTS.get(row.effect, row.effect)]
+    unit = f" {row.unit}" if row.unit else ""
+    for line in (f"{row.key} = {_value(row)}{unit}   from {_origin(row)}", "    " + "; ".join(told)):
+        click.echo(printable(line))
+    if row.reason:
+        click.echo(f"    {printable(row.reason)}")
+
+
+_EFFECTS = {
+    "restart": "a change needs a restart",
+    "new connections": "a change is for connections that begin after it",
+    "at once": "a change takes effect at once",
+}
+
+
+def _value(row: "ConfigRow") -> str:
+    return shown(row.value) + ("" if row.pending is None else f" ({shown(row.pending)} after a restart)")
+
+
+def _origin(row: "ConfigRow") -> str:
+    return f"{row.origin} {row.source}".strip()
 
 
 def shown(value: object) -> str:

@@ -23,8 +23,9 @@ def list_(as_json: bool) -> None:
     """
     from msgspec import to_builtins
 
+    from roost_admin.columns import Column
     from roost_admin.contexts_file import read_contexts
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import show_document, show_table
 
     known = sorted(read_contexts().items())
     if as_json:
@@ -55,7 +56,7 @@ def add(name: str, url: str, token_file: Path | None, socket: Path | None, insec
     \b
     Example:
         roost contexts add lab --socket /run/roost/admin.sock
-        roost contexts add prod --url https://broker.example:7443 --token-file ~/.config/roost/prod.token
+        roost contexts add prod --url https://a.example:7443 --token-file ~/.token
     """
     from msgspec import to_builtins
 

@@ -8,6 +8,8 @@ import click
 from roost_admin.options import asks_broker
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from roost_admin.api import AdminApi
     from roost_protocol.admin.devices import DeviceChanged, DeviceRow, TokenRow
 
@@ -22,6 +24,11 @@ class Shorthand(click.Group):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             args = ["list", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """The verbs, and what `list` could be followed by."""
+        (names,) = (parameter for parameter in self.commands["list"].params if isinstance(parameter, click.Argument))
+        return [*super().shell_complete(ctx, incomplete), *names.shell_complete(ctx, incomplete)]
 
 
 @click.group("devices", cls=Shorthand)
@@ -92,11 +99,12 @@ def list_tokens(api: "AdminApi", user: str | None, as_json: bool) -> None:
         roost tokens list
         roost tokens list --user alice
     """
-    from roost_admin.output import Column, show_listing
+    from roost_admin.columns import Column
+    from roost_admin.output import show_listing
     from roost_protocol.admin.devices import TOKENS_LIST, TokenQuery
 
     rows = api.rows(TOKENS_LIST, lambda page: page.tokens, query=TokenQuery(user=user))
-    columns = [Column("USER"), Column("DEVICE"), Column("TERMINAL"), Column("LAST SEEN"), Column("ONLINE")]
+    columns = [Column("USER"), Column("DEVICE"), Column("TERMINAL"), Column("LAST SEEN", whole=True), Column("ONLINE")]
     when_empty = "no device has a token" if user is None else f"no device of {user} has a token"
     show_listing("tokens", rows, columns, _token_cells, when_empty, as_json=as_json)
 
@@ -119,11 +127,13 @@ def revoke(api: "AdminApi", user: str, device: str, as_json: bool) -> None:
 
 def show_devices(rows: "Sequence[DeviceRow]", when_empty: str = "no devices") -> None:
     """Print devices as a table."""
-    from roost_admin.output import Column, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_table
 
-    columns = [Column("DEVICE"), Column("TERMINAL"), Column("ONLINE"), Column("LAST SEEN")]
-    columns += [Column(title, right=True) for title in ("CURSOR", "HEAD", "LAG", "OLDEST", "LOSES")]
-    columns += [Column("EPOCH", right=True), Column("CLIENT")]
+    columns = [Column("DEVICE"), Column("TERMINAL"), Column("ONLINE"), Column("LAST SEEN", whole=True)]
+    columns += [Column("CURSOR", right=True), Column("HEAD", right=True, spare=3), Column("LAG", right=True)]
+    columns += [Column("OLDEST", right=True, spare=4), Column("LOSES", right=True)]
+    columns += [Column("EPOCH", right=True, spare=2), Column("CLIENT", spare=1)]
     show_table(columns, [_cells(row) for row in rows], when_empty)
 
 

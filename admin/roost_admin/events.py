@@ -1,7 +1,7 @@
 """`roost events`: the journal, as it is and as it grows."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,8 @@ from roost_admin.moments import Moment
 from roost_admin.options import asks_broker
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from roost_admin.api import AdminApi
     from roost_protocol.admin.events import EventQuery, EventRow
 
@@ -33,11 +35,33 @@ KINDS = (
 )
 
 
+class Kind(click.Choice[str]):
+    """A kind of record; hyphens are as good as spaces, and are what a shell completes: `session-opened`."""
+
+    name = "kind"
+
+    def __init__(self) -> None:
+        super().__init__(KINDS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See click."""
+        known = {kind.replace(" ", "-"): kind for kind in KINDS}
+        return super().convert(known.get(str(value).replace(" ", "-"), value), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        """See click."""
+        from click.shell_completion import CompletionItem
+
+        del ctx, param
+        kinds = (kind.replace(" ", "-") for kind in KINDS)
+        return [CompletionItem(kind) for kind in kinds if kind.startswith(incomplete)]
+
+
 @click.command("events")
 @click.option("--user", metavar="NAME", help="Only those about this user.")
 @click.option("--group", metavar="NAME", help="Only those about this group.")
 @click.option("--terminal", metavar="TYPE", help="Only those of sessions on this terminal type.")
-@click.option("--kind", multiple=True, type=click.Choice(KINDS), metavar="KIND", help="Only these; several times.")
+@click.option("--kind", multiple=True, type=Kind(), metavar="KIND", help="Only these; several times.")
 @click.option("--since", type=Moment(), metavar="TIME", help="From then on: 10m, 2h, 3d ago, or 2026-11-24T12:30.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Up to then.")
 @click.option("--newest", type=click.IntRange(1, 10_000), metavar="N", help=f"The last so many. [{NEWEST}]")
@@ -57,14 +81,19 @@ def events(
 ) -> None:
     """Show what happened: sessions, how far they got, gaps, trims, changes of accounts and groups.
 
-    The records are those that `explain` answers from. With --json each is a document on a line of its own. KIND is one
-    of: broker started, broker stopped, session opened, session closed, session ended, log-in refused, progress,
-    gap told, inbox trimmed, device forgotten, user changed, relation changed, group changed, records lost.
+    The records are those that `explain` answers from. With --json each is a document on a line of its own.
+
+    \b
+    KIND is one of:
+        broker-started  broker-stopped  session-opened  session-closed
+        session-ended  log-in-refused  progress  gap-told  inbox-trimmed
+        device-forgotten  user-changed  relation-changed  group-changed
+        records-lost
 
     \b
     Example:
         roost events --user alice --since 2h
-        roost events --kind "session ended" --kind "log-in refused" --since 1d
+        roost events --kind session-ended --kind log-in-refused --since 1d
         roost events --follow --json
     """
     import msgspec
@@ -90,6 +119,7 @@ def show_events(api: "AdminApi", query: "EventQuery", newest: int | None, *, fol
         with api.follow(EVENTS_FOLLOW, query=replace(query, after=last or None)) as coming:
             for row in coming:
                 print_event(row, as_json=as_json)
+        raise api.ended()
 
 
 def stored_events(api: "AdminApi", query: "EventQuery", newest: int | None) -> "Iterator[EventRow]":
@@ -119,13 +149,11 @@ def stored_events(api: "AdminApi", query: "EventQuery", newest: int | None) -> "
 
 def print_event(row: "EventRow", *, as_json: bool) -> None:
     """One record on one line, at once."""
-    import msgspec
-
     from roost_admin.cells import printable
-    from roost_admin.output import exact_time
+    from roost_admin.output import exact_time, show_line
 
     if as_json:
-        click.echo(msgspec.json.encode(row).decode())
+        show_line(row)
         return
     who = "/".join(part for part in (row.user, row.terminal) if part)
     device = f" {row.device}" if row.device else ""

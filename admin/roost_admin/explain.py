@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from roost_admin.failures import EX_USAGE, Failure
-from roost_admin.options import asks_broker
+from roost_admin.options import SEQ, asks_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("explain")
 @click.argument("where", required=False, metavar="[USER[/TERMINAL]]")
-@click.argument("seq", required=False, type=click.IntRange(min=1))
+@click.argument("seq", required=False, type=SEQ)
 @click.option("--message", "message_id", metavar="ID", help="A message by its id, in every inbox that got it.")
 @asks_broker
 def explain(api: "AdminApi", where: str | None, seq: int | None, message_id: str | None, as_json: bool) -> None:
@@ -97,8 +97,10 @@ def _inbox(inbox: "InboxExplained") -> "Iterator[str]":
 
 def _device(device: "DeviceExplained") -> "Iterator[str]":
     from roost_admin.cells import printable
+    from roost_admin.output import local_time
 
-    yield printable(f"  {device.terminal} {device.device}: {device.verdict.upper()}: {device.text}")
+    since = "" if device.since is None else f" since {local_time(device.since)}"
+    yield printable(f"  {device.terminal} {device.device}: {device.verdict.upper()}{since}: {device.text}")
     for step in device.steps:
         yield printable(f"    {_when(step)}  {step.text}{f' (session {step.session})' if step.session else ''}")
 

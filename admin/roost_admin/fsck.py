@@ -1,7 +1,5 @@
 """`roost fsck`: is everything in the store as it was promised, in a running broker, a stopped one, or a backup?"""
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,16 +18,14 @@ from roost_admin.options import (
     place_options,
     socket_path,
 )
+from roost_admin.progress import ProgressLine
 
 if TYPE_CHECKING:
     from roost_admin.endpoints import Endpoint
-    from roost_protocol.admin.fsck import Finding, FsckEvent, FsckProgress, FsckVerdict
+    from roost_protocol.admin.fsck import Finding, FsckEvent, FsckVerdict
 
 DATA_FILE = "data.mdb"
 """What makes a folder a store."""
-
-SAID_EVERY_S = 0.5
-"""Progress is shown on a terminal so often."""
 
 
 @click.command("fsck")
@@ -80,12 +76,13 @@ def fsck(
 
 def _follow(events: "Iterator[FsckEvent]", found: "Callable[[Finding], None]") -> "FsckVerdict | None":
     """Take the events of a check to the verdict; None if there is none. Raises Failure."""
-    with _Counter() as counter:
+    with ProgressLine() as line:
         for event in events:
             if event.progress is not None:
-                counter.show(event.progress)
+                part = event.progress.rows / max(event.progress.of, 1)
+                line.show(f"{part:4.0%} {event.progress.stage}")
             elif event.finding is not None:
-                counter.clear()
+                line.clear()
                 found(event.finding)
             else:
                 return event.verdict
@@ -185,35 +182,6 @@ def _of_folder(folder: Path) -> "Iterator[FsckEvent]":
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------
-
-
-class _Counter:
-    """How far the check is, on a line of its own that is overwritten; only where a person looks at it."""
-
-    def __init__(self) -> None:
-        self._wanted = sys.stderr.isatty()
-        self._due = time.monotonic()
-        self._shown = False
-
-    def __enter__(self) -> "_Counter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-    def show(self, progress: "FsckProgress") -> None:
-        """Show it, if it is time."""
-        if self._wanted and time.monotonic() >= self._due:
-            self._due = time.monotonic() + SAID_EVERY_S
-            part = progress.rows / max(progress.of, 1)
-            click.echo(f"\r\x1b[K{part:4.0%} {progress.stage}", nl=False, err=True)
-            self._shown = True
-
-    def clear(self) -> None:
-        """Make room for other lines."""
-        if self._shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
-            self._shown = False
 
 
 class _Shown:

@@ -58,7 +58,8 @@ def list_(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost groups list
     """
-    from roost_admin.output import Column, show_listing
+    from roost_admin.columns import Column
+    from roost_admin.output import show_listing
     from roost_protocol.admin.groups import GROUPS_LIST
 
     columns = [Column("GROUP"), Column("OWNER"), Column("SIZE", right=True), Column("MEMBERS")]
@@ -77,7 +78,8 @@ def show(api: "AdminApi", name: str, as_json: bool) -> None:
     Example:
         roost groups show team
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.groups import GROUPS_SHOW
 
     row = api.ask(GROUPS_SHOW, name)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roost_admin.options import asks_broker
+from roost_admin.options import COUNT, SEQ, asks_broker
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
@@ -22,8 +22,6 @@ SHOWN_BYTES_MAX = 64 * 1024 * 1024
 DATA_SHOWN_BYTES = 32
 """Of a body that is no text, so many bytes are shown, as hexadecimal digits."""
 
-_number = click.IntRange(min=1)
-
 
 @click.group("inbox")
 def inbox() -> None:
@@ -32,8 +30,8 @@ def inbox() -> None:
 
 @inbox.command("show")
 @click.argument("user")
-@click.option("--from", "first", type=_number, metavar="N", help="From this number on.")
-@click.option("--to", "last", type=_number, metavar="N", help="Up to this number.")
+@click.option("--from", "first", type=SEQ, metavar="N", help="From this number on.")
+@click.option("--to", "last", type=SEQ, metavar="N", help="Up to this number.")
 @click.option(
     "--newest", type=click.IntRange(1, SHOWN_MAX), metavar="N", help=f"The newest so many of them. [{NEWEST}]"
 )
@@ -61,8 +59,9 @@ def show(
         roost inbox show alice --from 100 --to 199
         roost inbox show alice --conversation user/bob --newest 5 --bodies
     """
+    from roost_admin.columns import Column
     from roost_admin.failures import EX_USAGE, Failure, say
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, InboxQuery
 
     if first is None and newest is None:
@@ -85,8 +84,9 @@ def show(
     if as_json:
         show_document({"head": page.head, "floor": page.floor, "entries": entries, "next": page.next})
         return
-    columns = [Column("SEQ", right=True), Column("TIME"), Column("KIND"), Column("FROM"), Column("TO"), Column("TYPE")]
-    columns += [Column("BYTES", right=True)] + ([Column("BODY")] if bodies else [])
+    columns = [Column("SEQ", right=True), Column("TIME", whole=True), Column("KIND", whole=True), Column("FROM")]
+    columns += [Column("TO"), Column("TYPE", spare=1), Column("BYTES", right=True, spare=2)]
+    columns += [Column("BODY", prose=True)] if bodies else []
     show_table(columns, [_cells(entry, bodies) for entry in entries], f"there is nothing like that in {user}'s inbox")
     if page.next is not None:
         say(f"there is more; go on with --from {page.next}")
@@ -96,7 +96,7 @@ def show(
 
 @inbox.command("tail")
 @click.argument("user")
-@click.option("--after", type=click.IntRange(min=0), metavar="N", help="Begin after this number, not with what is new.")
+@click.option("--after", type=COUNT, metavar="N", help="Begin after this number, not with what is new.")
 @click.option("--bodies", is_flag=True, help="Also what they say. Needs the role admin, and is audited.")
 @asks_broker
 def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: bool) -> None:
@@ -109,19 +109,20 @@ def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: b
         roost inbox tail alice
         roost inbox tail alice --after 100 --json | jq .seq
     """
-    import msgspec
-
     from roost_admin.cells import printable
-    from roost_admin.live import ended_by_hand, show_line
+    from roost_admin.output import show_line
     from roost_protocol.admin.inbox import INBOX_TAIL, INBOX_TAIL_BODIES, InboxFollow
+    from roost_protocol.admin.users import USERS_SHOW
 
     route = INBOX_TAIL_BODIES if bodies else INBOX_TAIL
-    with ended_by_hand(), api.follow(route, user, query=InboxFollow(after=after)) as entries:
+    with api.follow(route, user, query=InboxFollow(after=after)) as entries:
         for entry in entries:
             if as_json:
-                show_line(msgspec.json.encode(entry).decode())
+                show_line(entry)
             else:
-                show_line(printable("  ".join(_cells(entry, bodies))))
+                click.echo(printable("  ".join(_cells(entry, bodies))))
+    api.ask(USERS_SHOW, user)  # he may have been removed
+    raise api.ended()
 
 
 @inbox.command("stat")
@@ -155,8 +156,9 @@ def stat(api: "AdminApi", user: str, most: int, as_json: bool) -> None:
 
 
 def _show_stat(found: "InboxStat") -> None:
+    from roost_admin.columns import Column
     from roost_admin.failures import say
-    from roost_admin.output import Column, byte_size, local_time, show_table
+    from roost_admin.output import byte_size, local_time, show_table
 
     trimmed = "" if found.floor_reason is None else f" (trimmed by {found.floor_reason})"
     rows = [
@@ -166,7 +168,7 @@ def _show_stat(found: "InboxStat") -> None:
         ["oldest", "-" if found.oldest is None else local_time(found.oldest)],
         ["conversations", str(found.conversations)],
     ]
-    show_table([Column("WHAT"), Column("NOW")], rows, "")
+    show_table([Column("WHAT"), Column("NOW", prose=True)], rows, "")
     if found.newest:
         click.echo()
         columns = [Column("CONVERSATION"), Column("ENTRIES", right=True), Column("NEWEST", right=True)]

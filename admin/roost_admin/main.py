@@ -1,5 +1,6 @@
 """The command as a whole: the tree of verbs, and how usage errors end."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ from roost_admin.verify_history import verify_history
 INTERRUPTED = 130
 """A shell's exit status for a command that Ctrl-C ended: 128 and the number of the signal."""
 
+PIPE_CLOSED = 141
+"""Likewise, when nobody reads what it prints any more (SIGPIPE): it may not have printed, or checked, all of it."""
+
 
 class Tree(click.Group):
     """The root of the command: wrong usage ends with status 64, as sysexits.h has it, not with click's 2."""
@@ -49,16 +53,31 @@ class Tree(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """See click. Raises UsageError with our status."""
-        with _usage_status():
-            return super().make_context(info_name, args, parent, **extra)
+        try:
+            with _usage_status():
+                return super().make_context(info_name, args, parent, **extra)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """See click. Raises UsageError with our status; Ctrl-C ends a command without a word, as a shell has it."""
+        """See click. Raises UsageError with our status.
+
+        Ctrl-C and a closed pipe end every command without a word, with the status that a shell has for them.
+        """
         try:
             with _usage_status():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except click.Abort as aborted:
+            if not isinstance(aborted.__context__, KeyboardInterrupt):
+                raise
+            click.echo(err=True)  # the line of the question
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # What is still in the buffer must not fail once more when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(PIPE_CLOSED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a newcomer needs them."""
@@ -92,9 +111,9 @@ def bench() -> None:
 
     \b
     Example:
-        roost bench disk /var/lib/roost              what this folder allows, needs nothing more
-        roost bench pairs --temporary                a broker of its own, on a temporary folder
-        roost bench pairs --rate 2000 --duration 30  the running broker, at a fixed rate
+        roost bench disk /var/lib/roost              what this folder allows
+        roost bench pairs --temporary                a broker of its own
+        roost bench pairs --rate 2000 --duration 30  the one that runs
     """
 
 
@@ -120,7 +139,8 @@ def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> No
     cls=Tree,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 something is wrong (check, fsck), 64 wrong usage, 65 bad data, 66 no such file, "
-    "67 no such user, 69 no broker, 74 store damaged, 75 try again, 77 not allowed, 78 bad configuration, 130 Ctrl-C.",
+    "67 no such user, 69 no broker, 74 store damaged, 75 try again, 77 not allowed, 78 bad configuration, "
+    "130 Ctrl-C, 141 a closed pipe.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 @context_option
@@ -131,10 +151,10 @@ def root(context: click.Context, data: Path | None, socket: Path | None, context
 
     \b
     Example:
-        roost serve                                  a broker, no configuration needed
-        roost users add alice                        in another terminal
+        roost serve                           a broker, no configuration needed
+        roost users add alice                 in another terminal
         roost chat alice --terminal phone --to bob
-        roost demo                                   all of it, on real processes, checked at the end
+        roost demo                            all of it, on real processes
     """
     context.obj = Place(data, socket, context_name)
 

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 DEFAULT_DATA = Path("roost-data")
 SOCKET_NAME = "admin.sock"
 
+NUMBER_MAX = 2**53 - 1
+"""That of `roost_protocol.limits`, which takes time to import."""
+
+COUNT = click.IntRange(0, NUMBER_MAX)
+"""A number of things that the admin API takes."""
+
+SEQ = click.IntRange(1, NUMBER_MAX)
+"""A number of an inbox that the admin API takes."""
+
 Function = Callable[..., None]
 
 

@@ -1,34 +1,25 @@
 """What commands print: one JSON document, or a table. Data goes to stdout, everything said to a person to stderr."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from roost_admin.cells import cell_width, printable
+from roost_admin.columns import GAP_CELLS, Column, layout, natural
 from roost_admin.failures import say
 
 if TYPE_CHECKING:
     from msgspec import Struct
 
-GAP_CELLS = 2
-"""Between two columns."""
-
-
 FIRST_ROWS = 1_000
 """Rows of a listing that are looked at for how wide its columns are: what a broker gives at once."""
 
 R = TypeVar("R")
-
-
-class Column(NamedTuple):
-    """A column of a table; numbers stand on the right."""
-
-    title: str
-    right: bool = False
 
 
 def show_document(document: "Struct | dict[str, object]") -> None:
@@ -74,18 +65,25 @@ def show_listing(
 
 
 def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], when_empty: str) -> None:
-    """Print rows as a table: drawn on a terminal, aligned text on a pipe; say `when_empty` if there are none.
+    """Print rows as a table; say `when_empty` if there are none.
 
-    A long table is aligned everywhere, by its first rows, and printed as they come.
+    On a terminal it fits the width, and what was left out for that is said. On a pipe it is whole. A long table is
+    aligned everywhere, by its first rows, and printed as they come.
     """
     shown = ([printable(cell) for cell in row] for row in rows)
     first = list(islice(shown, FIRST_ROWS))
     if not first:
         say(when_empty)
-    elif len(first) < FIRST_ROWS and sys.stdout.isatty():
-        _draw(columns, first)
-    else:
-        _align(columns, first, shown)
+        return
+    on_terminal = sys.stdout.isatty()
+    laid = layout(columns, first, shutil.get_terminal_size().columns) if on_terminal else natural(columns, first)
+    for line in laid.lines(columns, [column.title for column in columns]):
+        click.secho(line, bold=on_terminal)
+    for row in chain(first, shown):
+        for line in laid.lines(columns, row):
+            click.echo(line)
+    if left_out := laid.left_out(columns):
+        say(f"too narrow for {', '.join(left_out)}: widen the window, or use --json")
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
@@ -131,28 +129,3 @@ def byte_size(size: int) -> str:
             break
         amount, unit = amount / 1024, larger
     return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-
-
-def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP_CELLS, 0, 0))
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
-
-
-def _align(columns: Sequence[Column], first: Sequence[Sequence[str]], others: Iterable[Sequence[str]]) -> None:
-    """Print `first`, as wide as its widest cells and the titles, and the others in the same columns."""
-    lines = [[column.title for column in columns], *first]
-    widths = [max(cell_width(line[index]) for line in lines) for index in range(len(columns))]
-    for line in chain(lines, others):
-        cells = []
-        for column, cell, width in zip(columns, line, widths, strict=True):
-            space = " " * (width - cell_width(cell))
-            cells.append(space + cell if column.right else cell + space)
-        click.echo((" " * GAP_CELLS).join(cells).rstrip())

@@ -117,7 +117,8 @@ def remove_contact(api: "AdminApi", user: str, other: str, as_json: bool) -> Non
 
 
 def _show(api: "AdminApi", route: "Route[Related]", names: tuple[str, ...], when_empty: str, as_json: bool) -> None:
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
 
     related = api.ask(route, *names)
     if as_json:

@@ -22,9 +22,10 @@ def reload(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost config check /etc/roost.toml && roost reload
     """
+    from roost_admin.columns import Column
     from roost_admin.config import shown
     from roost_admin.failures import EX_CONFIG, EX_DATAERR, Failure, say
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.config import CONFIG_RELOAD, Reload
 
     try:
@@ -36,7 +37,7 @@ def reload(api: "AdminApi", as_json: bool) -> None:
     if as_json:
         show_document(done)
         return
-    columns = [Column("KEY"), Column("WAS", right=True), Column("IS", right=True), Column("TAKES EFFECT")]
+    columns = [Column("KEY"), Column("WAS", right=True), Column("IS", right=True), Column("TAKES EFFECT", whole=True)]
     changes = [*done.applied, *done.needs_restart]
     rows = [
         [

@@ -26,14 +26,15 @@ def show(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost retention show
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.retention import RETENTION_SHOW
 
     status = api.ask(RETENTION_SHOW)
     if as_json:
         show_document(status)
     else:
-        show_table([Column("WHAT"), Column("NOW")], list(_rows(status)), "")
+        show_table([Column("WHAT"), Column("NOW", prose=True)], list(_rows(status)), "")
 
 
 @retention.command("plan")
@@ -50,18 +51,16 @@ def plan(api: "AdminApi", user: str | None, as_json: bool) -> None:
         roost retention plan --user alice
         roost retention plan --json | jq -c 'select(.inbox.losses != [])'
     """
-    import msgspec
-
-    from roost_admin.live import ended_by_hand, show_line
+    from roost_admin.output import show_line
     from roost_protocol.admin.retention import RETENTION_PLAN, PlanQuery
 
-    with ended_by_hand(), api.follow(RETENTION_PLAN, query=PlanQuery(user=user)) as steps:
+    with api.follow(RETENTION_PLAN, query=PlanQuery(user=user)) as steps:
         for step in steps:
             if as_json:
-                show_line(msgspec.json.encode(step).decode())
+                show_line(step)
             else:
                 for line in _lines(step):
-                    show_line(line)
+                    click.echo(line)
 
 
 @retention.command("run")

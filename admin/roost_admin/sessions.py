@@ -6,11 +6,11 @@ import click
 
 from roost_admin.failures import EX_USAGE, Failure
 from roost_admin.moments import Moment
-from roost_admin.options import asks_broker
+from roost_admin.options import COUNT, asks_broker
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
-    from roost_admin.output import Column
+    from roost_admin.columns import Column
     from roost_protocol.admin.events import EventKind
     from roost_protocol.admin.sessions import SessionRow
 
@@ -24,7 +24,7 @@ def sessions() -> None:
 @click.option("--user", metavar="NAME", help="Only those of this user.")
 @click.option("--terminal", metavar="TYPE", help="Only those on this terminal type.")
 @click.option("--address", metavar="TEXT", help="Only those from an address that begins so.")
-@click.option("--backlog", type=click.IntRange(0), metavar="N", help="Only those with so many entries or more to come.")
+@click.option("--backlog", type=COUNT, metavar="N", help="Only those with so many unacknowledged entries or more.")
 @click.option(
     "--older-than", type=Moment(), metavar="TIME", help="Only those that began before 10m, 2h, 3d, or a time."
 )
@@ -40,7 +40,8 @@ def list_(
 ) -> None:
     """List the live sessions: one for each user and terminal type.
 
-    BACKLOG are entries of the inbox not sent yet, UNACKED those sent and not acknowledged.
+    BACKLOG are entries of the inbox not sent yet, UNACKED those sent and not acknowledged, DAMPED the log-ins of other
+    devices that were told to wait, for the session was taken over too often.
 
     \b
     Example:
@@ -67,7 +68,8 @@ def show(api: "AdminApi", session: str, as_json: bool) -> None:
     Example:
         roost sessions show alice/pc
     """
-    from roost_admin.output import Column, local_time, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import local_time, show_document, show_table
     from roost_protocol.admin.sessions import SESSIONS_SHOW
 
     user, slash, terminal = session.partition("/")
@@ -84,7 +86,9 @@ def show(api: "AdminApi", session: str, as_json: bool) -> None:
         ["inbox", f"head {row.head}; sent up to {row.position}, acknowledged up to {row.acknowledged}"],
         ["to come", f"{row.backlog} to be sent, {row.unacknowledged} sent and not acknowledged"],
     ]
-    show_table([Column("WHAT"), Column("NOW")], rows, "")
+    if row.takeovers:
+        rows.append(["takeovers", _takeovers(row)])
+    show_table([Column("WHAT"), Column("NOW", prose=True)], rows, "")
 
 
 @sessions.command("history")
@@ -156,6 +160,11 @@ def kick(api: "AdminApi", user: str, terminal: str | None, text: str, as_json: b
         say(f"{user} was logged out on {', '.join(kicked.terminals)}")
 
 
+def _takeovers(row: "SessionRow") -> str:
+    waits = "" if row.wait_s is None else f"; the next log-in of another device has to wait for {row.wait_s} s"
+    return f"{row.takeovers} just now, {row.damped} log-ins told to wait{waits}"
+
+
 def _nobody(user: str | None, *, more: bool) -> str:
     if more:
         return "nobody like that is logged in"
@@ -163,15 +172,18 @@ def _nobody(user: str | None, *, more: bool) -> str:
 
 
 def _columns() -> "list[Column]":
-    from roost_admin.output import Column
+    from roost_admin.columns import Column
 
-    columns = [Column("USER"), Column("TERMINAL"), Column("DEVICE"), Column("ADDRESS"), Column("SINCE")]
-    columns += [Column(title, right=True) for title in ("POSITION", "HEAD", "BACKLOG", "UNACKED")]
-    return [*columns, Column("CLIENT")]
+    columns = [Column("USER"), Column("TERMINAL"), Column("DEVICE"), Column("ADDRESS")]
+    columns += [Column("SINCE", whole=True, spare=4), Column("POSITION", right=True, spare=3)]
+    columns += [Column("HEAD", right=True, spare=2), Column("BACKLOG", right=True)]
+    columns += [Column("UNACKED", right=True, spare=5), Column("DAMPED", right=True)]
+    return [*columns, Column("CLIENT", spare=1)]
 
 
 def _cells(row: "SessionRow") -> list[str]:
     from roost_admin.output import local_time
 
     numbers = (row.position, row.head, row.backlog, row.unacknowledged)
-    return [row.user, row.terminal, row.device, row.address, local_time(row.since), *map(str, numbers), row.client]
+    what = [row.user, row.terminal, row.device, row.address, local_time(row.since), *map(str, numbers)]
+    return [*what, str(row.damped or "-"), row.client]

@@ -20,7 +20,8 @@ def status(api: "AdminApi", as_json: bool) -> None:
         roost status
         roost --data /var/lib/roost status --json
     """
-    from roost_admin.output import Column, byte_size, local_time, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import byte_size, local_time, show_document, show_table
     from roost_protocol.admin.status import STATUS
 
     now = api.ask(STATUS)
@@ -37,4 +38,4 @@ def status(api: "AdminApi", as_json: bool) -> None:
         ["stored", f"{now.messages} messages, {now.users} users, {now.devices} devices, {now.groups} groups"],
         ["store", used],
     ]
-    show_table([Column("WHAT"), Column("NOW")], rows, "")
+    show_table([Column("WHAT"), Column("NOW", prose=True)], rows, "")

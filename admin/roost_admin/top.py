@@ -65,16 +65,13 @@ def top(api: "AdminApi", interval_s: int, limit: int, sort: str, once: bool, as_
     from roost_protocol.admin.top import TOP, TopQuery
 
     query = TopQuery(interval_s=interval_s, limit=limit, sort=next(each for each in KNOWN if each == sort))
-    try:
-        with api.follow(TOP, query=query) as intervals:
-            if once or not (as_json or _is_screen()):
-                _show_one(intervals, query, as_json=as_json)
-            elif as_json:
-                _print_all(intervals)
-            else:
-                _show_live(intervals, query)
-    except KeyboardInterrupt:
-        return  # who looks on has seen enough
+    with api.follow(TOP, query=query) as intervals:
+        if once or not (as_json or _is_screen()):
+            _show_one(api, intervals, query, as_json=as_json)
+        elif as_json:
+            _print_all(api, intervals)
+        else:
+            _show_live(api, intervals, query)
 
 
 def _is_screen() -> bool:
@@ -82,13 +79,13 @@ def _is_screen() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def _show_one(intervals: "Iterator[Top]", query: "TopQuery", *, as_json: bool) -> None:
+def _show_one(api: "AdminApi", intervals: "Iterator[Top]", query: "TopQuery", *, as_json: bool) -> None:
     from roost_admin.output import show_document, show_table
     from roost_admin.top_view import summary, tables
 
     now = next(intervals, None)
     if now is None:
-        raise _ended()
+        raise api.ended()
     if as_json:
         show_document(now)
         return
@@ -102,24 +99,18 @@ def _show_one(intervals: "Iterator[Top]", query: "TopQuery", *, as_json: bool) -
             click.echo(table.when_empty)
 
 
-def _print_all(intervals: "Iterator[Top]") -> None:
-    import msgspec
+def _print_all(api: "AdminApi", intervals: "Iterator[Top]") -> None:
+    from roost_admin.output import show_line
 
     for now in intervals:
-        click.echo(msgspec.json.encode(now))
-    raise _ended()
+        show_line(now)
+    raise api.ended()
 
 
-def _show_live(intervals: "Iterator[Top]", query: "TopQuery") -> None:
+def _show_live(api: "AdminApi", intervals: "Iterator[Top]", query: "TopQuery") -> None:
     from roost_admin.top_screen import screen
 
     with screen(query) as show:
         for now in intervals:
             show(now)
-    raise _ended()
-
-
-def _ended() -> click.ClickException:
-    from roost_admin.failures import EX_UNAVAILABLE, Failure
-
-    return Failure("the broker has ended the view: it shuts down", EX_UNAVAILABLE)
+        raise api.ended()

@@ -6,7 +6,7 @@ import signal
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from roost_admin.cells import cell_width, printable
-from roost_admin.output import GAP_CELLS, Column
+from roost_admin.cells import printable
+from roost_admin.columns import CELLS_MIN, GAP_CELLS, natural, shrunk
 from roost_admin.top_view import Item, Table, items, tables
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ AROUND_TABLE_LINES = 3
 
 REFRESHES_A_SECOND = 4
 """A window that changes its size is drawn anew so soon."""
-
-TEXT_CELLS_MIN = 4
-"""Cells that a name has at least, however narrow the window is."""
 
 _LOCAL_MODES, _SPECIAL_CHARACTERS = 3, 6
 """Places in what `termios.tcgetattr` gives."""
@@ -110,7 +107,8 @@ def drawn(table: Table, rows: int, width: int) -> RichTable:
         whole.add_row("")
         return whole
     inner = RichTable(box=None, header_style="dim", pad_edge=False, padding=(0, GAP_CELLS, 0, 0))
-    for column, cells in zip(table.columns, widths(table.columns, lines, width), strict=True):
+    widths = shrunk(table.columns, natural(table.columns, lines).widths, width, CELLS_MIN)
+    for column, cells in zip(table.columns, widths, strict=True):
         side: Literal["left", "right"] = "right" if column.right else "left"
         inner.add_column(column.title, justify=side, width=cells, no_wrap=True, overflow="ellipsis")
     for line in lines:
@@ -121,26 +119,11 @@ def drawn(table: Table, rows: int, width: int) -> RichTable:
     return whole
 
 
-def widths(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Cells for each column: what it needs, and where that is too much, less for the widest columns of text."""
-    cells = [
-        max(cell_width(text) for text in column)
-        for column in zip([each.title for each in columns], *lines, strict=True)
-    ]
-    texts = [at for at, column in enumerate(columns) if not column.right]
-    while sum(cells) + GAP_CELLS * (len(cells) - 1) > width:
-        widest = max(texts, key=lambda at: cells[at], default=None)
-        if widest is None or cells[widest] <= TEXT_CELLS_MIN:
-            break
-        cells[widest] -= 1
-    return cells
-
-
 @contextmanager
 def screen(query: "TopQuery") -> Iterator[Callable[["Top"], None]]:
     """A screen to show one view after the other on. However it is left, the terminal is as it was before.
 
-    Raises KeyboardInterrupt for Ctrl-C and for q.
+    The block ends without a word when q is typed. Raises KeyboardInterrupt for Ctrl-C.
     """
     view = View(query)
     with _ended_by_signals(), _quit_by_key():
@@ -171,7 +154,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _quit_by_key() -> Iterator[None]:
-    """Keys are taken one by one and not shown; q is as good as Ctrl-C. Nothing happens without a keyboard."""
+    """Keys are taken one by one and not shown; q ends the block. Nothing happens without a keyboard."""
     if not sys.stdin.isatty():
         yield
         return
@@ -182,11 +165,15 @@ def _quit_by_key() -> Iterator[None]:
     # A view that is stopped would leave its page and these modes to the shell.
     raw[_SPECIAL_CHARACTERS][termios.VSUSP] = b"\0"
     reading, ending = os.pipe()
-    thread = threading.Thread(target=_watch_keys, args=(fd, reading), name="keys", daemon=True)
+    quitting = threading.Event()
+    thread = threading.Thread(target=_watch_keys, args=(fd, reading, quitting), name="keys", daemon=True)
     termios.tcsetattr(fd, termios.TCSADRAIN, raw)
     thread.start()
     try:
         yield
+    except KeyboardInterrupt:
+        if not quitting.is_set():
+            raise
     finally:
         os.close(ending)
         thread.join()
@@ -194,8 +181,8 @@ def _quit_by_key() -> Iterator[None]:
         termios.tcsetattr(fd, termios.TCSAFLUSH, before)
 
 
-def _watch_keys(keyboard: int, ending: int) -> None:
-    """Interrupt the process when q is typed; until the other end of `ending` is closed."""
+def _watch_keys(keyboard: int, ending: int, quitting: threading.Event) -> None:
+    """Set `quitting`, and interrupt the process, when q is typed; until the other end of `ending` is closed."""
     while True:
         readable, _, _ = select.select([keyboard, ending], [], [])
         if ending in readable:
@@ -204,5 +191,6 @@ def _watch_keys(keyboard: int, ending: int) -> None:
         if not keys:  # the terminal is gone
             return
         if b"q" in keys.lower():
+            quitting.set()
             os.kill(os.getpid(), signal.SIGINT)
             return

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from roost_admin.output import Column, byte_size, clock_time
+from roost_admin.columns import Column
+from roost_admin.output import byte_size, clock_time
 
 if TYPE_CHECKING:
     from roost_protocol.admin.top import Top, TopLatency, TopQuery
@@ -50,7 +51,7 @@ def items(top: "Top", query: "TopQuery") -> list[Item]:
 
 def summary(top: "Top", query: "TopQuery") -> Table:
     """The node as a whole, as a table."""
-    return Table("", (Column("WHAT"), Column("NOW")), [list(item) for item in items(top, query)], "")
+    return Table("", (Column("WHAT"), Column("NOW", prose=True)), [list(item) for item in items(top, query)], "")
 
 
 def tables(top: "Top", query: "TopQuery") -> list[Table]:

@@ -55,11 +55,12 @@ def list_(api: "AdminApi", as_json: bool) -> None:
         roost users list
         roost users list --json | jq '.users[].name'
     """
-    from roost_admin.output import Column, show_listing
+    from roost_admin.columns import Column
+    from roost_admin.output import show_listing
     from roost_protocol.admin.users import USERS_LIST
 
     columns = [Column("USER"), Column("ONLINE"), Column("DEVICES", right=True), Column("HEAD", right=True)]
-    columns += [Column("FLOOR", right=True), Column("CREATED"), Column("STATE")]
+    columns += [Column("FLOOR", right=True), Column("CREATED", whole=True, spare=1), Column("STATE")]
     when_empty = "no users yet; create one with `roost users add NAME`"
     rows = api.rows(USERS_LIST, lambda page: page.users)
     show_listing("users", rows, columns, _cells, when_empty, as_json=as_json)

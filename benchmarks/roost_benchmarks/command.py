@@ -319,7 +319,8 @@ def _write(run: "Run", output: Output) -> None:
 
 
 def _show(run: "Run", output: Output) -> None:
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
     from roost_benchmarks.result import shown_number
 
     if output.as_json:
@@ -379,7 +380,8 @@ def disk(folder: Path, body_bytes: int, rounds: int, as_json: bool) -> None:
 
 
 def _show_disk(folder: str, file_system: str, figures: dict[str, float], at_most: dict[str, float]) -> None:
-    from roost_admin.output import Column, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_table
 
     click.echo(f"{folder} ({file_system})\n")
     titles = {"fdatasync": "sync of 4 KiB", "commit_1": "commit of 1 message"}

@@ -143,7 +143,7 @@ class FollowedInbox(LiveInbox):
 
 
 class Growth:
-    """Somebody's view of one inbox: whether it has grown since he looked last."""
+    """Somebody's view of one inbox: whether it has grown, or its user gone, since he looked last."""
 
     def __init__(self) -> None:
         self._grown = trio.Event()
@@ -153,7 +153,7 @@ class Growth:
         self._grown.set()
 
     async def wait(self) -> None:
-        """Wait until the inbox has grown since this was waited for last. Safe to cancel."""
+        """Wait until there is something to look at that was not when this was waited for last. Safe to cancel."""
         await self._grown.wait()
         self._grown = trio.Event()
 
@@ -269,6 +269,11 @@ class Delivery:
         touched, self._touched = self._touched, []
         for session in touched:
             session.flush()
+
+    def removed(self, user: int) -> None:
+        """A user is removed: whoever follows the inbox looks, and finds that there is nobody."""
+        for growth in self._followed.get(user, ()):
+            growth.notice()
 
     def _tell_followers(self, fresh: list[LiveInbox]) -> None:
         for inbox in fresh:

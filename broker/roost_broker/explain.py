@@ -61,6 +61,8 @@ class DeviceStory:
         self._passed_over = False
         self._lost = False
         self._forgotten = False
+        self._left: tuple[int, str] | None = None
+        """When the newest session ended, and why; None while it goes on, or if there is none on record."""
 
     @property
     def settled(self) -> bool:
@@ -91,8 +93,14 @@ class DeviceStory:
     def explained(self, now: Now) -> DeviceExplained:
         """The verdict, and the steps that lead to it."""
         verdict, text = self._verdict(now)
+        left_at = self._left[0] if self._left else now.last_seen
         return DeviceExplained(
-            device=self.device_id, terminal=self.terminal, verdict=verdict, text=text, steps=tuple(self._steps)
+            device=self.device_id,
+            terminal=self.terminal,
+            verdict=verdict,
+            since=left_at or None if verdict == "offline" else None,
+            text=text,
+            steps=tuple(self._steps),
         )
 
     # --- records ---
@@ -100,6 +108,7 @@ class DeviceStory:
     def _open(self, event: SessionOpened) -> None:
         session = _Session(event.epoch, event.at, event.position, event.position)
         self._sessions[event.epoch] = session
+        self._left = None
         if event.at < self._stored:  # the session that was open when the entry came, or one before it
             self._steps.clear()
         if event.position < self._seq:
@@ -128,7 +137,9 @@ class DeviceStory:
         return self._sessions.setdefault(epoch, _Session(epoch, None, 0, 0))
 
     def _close(self, event: SessionClosed) -> None:
-        self._sessions[event.epoch].ended = True
+        self._session(event.epoch).ended = True
+        if event.epoch == max(self._sessions):
+            self._left = event.at, _why(event)
         if self._acknowledged:
             return
         self._step(event.at, "closed", event.epoch, f"the session ended: {_why(event)}")
@@ -138,6 +149,8 @@ class DeviceStory:
             if session.ended:
                 continue
             session.ended = True
+            if session.epoch == max(self._sessions):
+                self._left = stopped, "the broker stopped without a word"
             if not self._acknowledged:
                 text = "the broker stopped without a word; what was pushed or acknowledged since is unknown"
                 self._step(stopped, "cut off", session.epoch, text, session.at)
@@ -177,7 +190,8 @@ class DeviceStory:
             return "unknown", "the device is not known any more"
         if now.floor > self._seq:
             return "lost", f"retention took it (by {now.floor_reason}) before the device came; it will be told"
-        return "offline", "the device is not connected; it gets it when it logs in"
+        why = self._left[1] if self._left else "last seen then; how its session ended is not recorded (yet)"
+        return "offline", f"{why}; it gets the entry when it logs in"
 
 
 def _why(event: SessionClosed) -> str:

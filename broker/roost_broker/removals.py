@@ -96,6 +96,7 @@ class Removals:
                 origin = Origin(by=by, at=self._core.now_ms(), address=address)
                 for session in self._core.directory.of(user):
                     session.fence(Reason.ADMINISTRATIVE_ACTION, text, origin)
+                self._core.delivery.removed(user)
 
         result = await self._core.batcher.run(RemoveUser(user=user, erase=erase), settled)
         if not isinstance(result, UserRemoved | Refused):

@@ -80,15 +80,22 @@ class TakeoverDamper:
         Looks at the pairs that were taken over last, `LOOKED_AT_MAX` at most. Changes nothing.
         """
         found = []
-        for key in islice(reversed(self._recent), LOOKED_AT_MAX):
-            times = self._recent[key]
-            takeovers = sum(at + self._window_s > now for at in times)
-            if not takeovers:  # nor has any that comes after it: they are in the order of their latest
+        for user, terminal in islice(reversed(self._recent), LOOKED_AT_MAX):
+            recent = self.recent(user, terminal, now)
+            if recent is None:  # nor has any that comes after it: they are in the order of their latest
                 break
-            if takeovers > 1 or self._damped[key]:
-                wait_s = times[0] + self._window_s - now if takeovers == self._takeovers_max else 0
-                found.append(Flapping(*key, takeovers, self._damped[key], ceil(wait_s) or None))
+            if recent.takeovers > 1 or recent.damped:
+                found.append(recent)
         return nlargest(limit, found, key=lambda each: (each.takeovers, each.damped))
+
+    def recent(self, user: int, terminal: str, now: float) -> Flapping | None:
+        """The takeovers of one pair within the window; None if there is none. Changes nothing."""
+        times = self._recent.get((user, terminal))
+        takeovers = sum(at + self._window_s > now for at in times or ())
+        if times is None or not takeovers:
+            return None
+        wait_s = times[0] + self._window_s - now if takeovers == self._takeovers_max else 0
+        return Flapping(user, terminal, takeovers, self._damped[user, terminal], ceil(wait_s) or None)
 
     def _drop_old(self, now: float) -> None:
         old = [key for key, times in self._recent.items() if times[-1] + self._window_s <= now]

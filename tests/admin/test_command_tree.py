@@ -67,6 +67,13 @@ def test_every_option_is_explained(context: click.Context, command: click.Comman
         assert parameter.get_help_record(context) is not None or isinstance(parameter, click.Argument)
 
 
+@pytest.mark.parametrize(("context", "command"), [pytest.param(click.Context(root), root, id="roost"), *ALL])
+def test_help_fits_a_terminal_of_80_columns(context: click.Context, command: click.Command) -> None:
+    narrow = click.Context(command, info_name=context.info_name, parent=context.parent, terminal_width=80)
+    lines = command.get_help(narrow).splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["inbox", "show", "--help"], ["check", "--help"], ["--version"]])
 def test_a_simple_command_loads_neither_trio_nor_rich_nor_the_broker(arguments: list[str]) -> None:
     assert loaded(arguments) & {"trio", "rich", "roost_broker", "roost_benchmarks", "lmdb", "msgspec"} == set()

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 
+import roost
 from admin.running import COMMAND, PASSWORD, WAIT_S, RunningBroker, command, environment
 from roost_admin.completion import ASK_S
 from roost_protocol.admin.groups import GROUPS_CREATE, GroupCreate
@@ -14,11 +16,11 @@ from roost_protocol.admin.groups import GROUPS_CREATE, GroupCreate
 pytestmark = pytest.mark.process
 
 
-def offered(broker: RunningBroker | None, line: str, folder: Path) -> list[str]:
+def offered(broker: RunningBroker | None, line: str, folder: Path, **more: str) -> list[str]:
     """What bash would offer for the last word of a line."""
     words = line.split(" ")
     env = environment(folder) | {"_ROOST_COMPLETE": "bash_complete", "COMP_WORDS": line}
-    env |= {"COMP_CWORD": str(len(words) - 1), "ROOST_SOCKET": str(broker.socket if broker else folder / "none")}
+    env |= {"COMP_CWORD": str(len(words) - 1), "ROOST_SOCKET": str(broker.socket if broker else folder / "none")} | more
     done = subprocess.run(COMMAND, env=env, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.stderr == ""
     return [row.partition(",")[2] for row in done.stdout.splitlines() if row]
@@ -49,6 +51,16 @@ def named(broker: RunningBroker) -> RunningBroker:
         ("roost send --from bob --to group/", ["group/alpha"]),
         ("roost inbox show alice --conversation g", ["group/alpha"]),
         ("roost check --format n", ["nagios"]),
+        ("roost users show al", ["alice", "alina"]),
+        ("roost users remove b", ["bob"]),
+        ("roost users add al", []),
+        ("roost groups show al", ["alpha"]),
+        ("roost groups create al", []),
+        ("roost blocks add alice b", ["bob"]),
+        ("roost devices al", ["alice", "alina"]),
+        ("roost devices f", ["forget"]),
+        ("roost explain b", ["bob"]),
+        ("roost events --kind session", ["session-opened", "session-closed", "session-ended"]),
     ],
 )
 def test_names_and_words_are_offered(named: RunningBroker, tmp_path: Path, line: str, expected: list[str]) -> None:
@@ -59,6 +71,28 @@ def test_without_a_broker_there_is_nothing_to_offer_and_nothing_is_said(tmp_path
     before = time.monotonic()
     assert offered(None, "roost inbox show a", tmp_path) == []
     assert time.monotonic() - before < WAIT_S + ASK_S
+
+
+def test_contexts_are_offered_and_the_broker_of_one_is_asked(named: RunningBroker, tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert command("contexts", "add", "prod", "--socket", str(named.socket), env=home).exit_code == 0
+    for line, expected in [
+        ("roost --context p", ["prod"]),
+        ("roost contexts remove p", ["prod"]),
+        ("roost --context prod users show b", ["bob"]),
+        ("roost users show --context prod b", ["bob"]),
+    ]:
+        assert offered(None, line, tmp_path, **home) == expected
+    assert offered(None, "roost users show b", tmp_path, ROOST_CONTEXT="prod", ROOST_SOCKET="", **home) == ["bob"]
+
+
+def test_a_live_session_is_offered(named: RunningBroker, tmp_path: Path) -> None:
+    async def while_here() -> None:
+        async with roost.connect(named.address, user="bob", terminal="pad", password=PASSWORD):
+            found = await trio.to_thread.run_sync(offered, named, "roost sessions show b", tmp_path)
+            assert found == ["bob/pad"]
+
+    trio.run(while_here)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -16,6 +16,7 @@ import trio
 import roost
 from admin.running import COMMAND, PASSWORD, WAIT_S, RunningBroker, environment
 from roost_admin.failures import EX_DATAERR, EX_NOUSER, EX_USAGE
+from roost_admin.main import INTERRUPTED, PIPE_CLOSED
 
 pytestmark = pytest.mark.process
 
@@ -80,11 +81,11 @@ def test_which_entries_are_shown(broker: RunningBroker) -> None:
         (["inbox", "tail", "eve", "--after", "7"], EX_NOUSER, "ends at"),
         (["inbox", "show", "eve", "--conversation", "user/nobody"], EX_NOUSER, "'nobody'"),
         (["inbox", "show", "eve", "--conversation", "nobody"], EX_USAGE, "user/NAME"),
-        (["inbox", "show", "eve", "--from", "0"], EX_USAGE, "0 is not in the range x>=1"),
+        (["inbox", "show", "eve", "--from", "0"], EX_USAGE, "0 is not in the range 1<=x<="),
         (["inbox", "show", "eve", "--newest", "10001"], EX_USAGE, "1<=x<=10000"),
         (["inbox", "show", "eve", "--from", "3", "--to", "2"], EX_USAGE, "from 3 to 2 there is nothing"),
         (["send", "--from", "nobody", "--to", "user/eve", "x"], EX_NOUSER, "'nobody'"),
-        (["send", "--from", "eve", "--to", "user/nobody", "x"], EX_NOUSER, "not sent to user/nobody"),
+        (["send", "--from", "eve", "--to", "user/nobody", "x"], EX_NOUSER, "there is no user 'nobody'"),
         (["send", "--from", "eve", "--to", "nobody", "x"], EX_USAGE, "user/NAME"),
         (["send", "--from", "eve", "--to", "user/eve", "--type", "ä", "x"], EX_USAGE, "printable ASCII"),
         (["send", "--from", "eve", "--to", "user/eve", "x" * 131_073], EX_DATAERR, "131072"),
@@ -200,7 +201,7 @@ def test_an_inbox_is_followed_until_ctrl_c(broker: RunningBroker) -> None:
             assert (entry["seq"], entry["from"], "text" in entry) == (number, "kim", False)
             assert plain.line().split()[0] == str(number)
         for each in (followed, plain):
-            assert each.end(signal.SIGINT) == (0, "")
+            assert each.end(signal.SIGINT) == (INTERRUPTED, "")
 
 
 def test_a_pipe_that_closes_ends_it_quietly(broker: RunningBroker, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_a_pipe_that_closes_ends_it_quietly(broker: RunningBroker, tmp_path: Pat
         followed.process.stdout.close()
         for _ in range(2):
             send(broker, "mia", "user/mia", "nobody reads this")
-        assert followed.process.wait(WAIT_S) == 0
+        assert followed.process.wait(WAIT_S) == PIPE_CLOSED
         assert followed.process.stderr is not None
         assert followed.process.stderr.read() == b""
         followed.process.stdout = None

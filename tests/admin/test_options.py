@@ -5,7 +5,10 @@ from pathlib import Path
 import click
 import pytest
 
-from roost_admin.options import Place, place, socket_path
+from admin.running import command
+from roost_admin.failures import EX_USAGE
+from roost_admin.options import NUMBER_MAX, Place, place, socket_path
+from roost_protocol import limits
 
 FOLDER, SOCKET = Path("folder"), Path("some.sock")
 
@@ -43,3 +46,22 @@ def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ROOST_SOCKET", "")
     monkeypatch.setenv("ROOST_DATA", "/data")
     assert found(Place()) == Path("/data/admin.sock")
+
+
+def test_numbers_are_those_of_the_admin_api() -> None:
+    assert NUMBER_MAX == limits.NUMBER_MAX
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("explain", "alice", "9007199254740992"),
+        ("inbox", "show", "alice", "--from", "9007199254740992"),
+        ("inbox", "tail", "alice", "--after", "9007199254740992"),
+        ("sessions", "list", "--backlog", "9007199254740992"),
+    ],
+)
+def test_what_is_out_of_range_is_told_what_is_allowed(args: tuple[str, ...]) -> None:
+    result = command(*args)
+    assert (result.exit_code, result.stdout) == (EX_USAGE, "")
+    assert str(NUMBER_MAX) in result.stderr

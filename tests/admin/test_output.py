@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from roost_admin import output
+from roost_admin.columns import Column
 from roost_admin.output import (
-    Column,
     byte_size,
     clock_time,
     local_time,

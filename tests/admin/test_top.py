@@ -15,6 +15,7 @@ import pytest
 
 from admin.running import COMMAND, WAIT_S, Chat, RunningBroker, command, environment
 from roost_admin.failures import EX_UNAVAILABLE, EX_USAGE
+from roost_admin.main import INTERRUPTED, PIPE_CLOSED
 from roost_admin.top import SORTS
 from roost_protocol.admin.top import SORTS as KNOWN
 from roost_protocol.admin.top import Sort, Top
@@ -66,7 +67,7 @@ def test_one_document_or_a_line_for_each_interval(broker: RunningBroker) -> None
         times = [json.loads(running.stdout.readline())["time"] for _ in range(2)]
         assert times[1] - times[0] >= 900
         running.send_signal(signal.SIGINT)
-        assert running.wait(WAIT_S) == 0
+        assert running.wait(WAIT_S) == INTERRUPTED
         assert running.stderr.read() == b""
 
 
@@ -79,13 +80,13 @@ def test_a_pipe_that_closes_ends_it_quietly(broker: RunningBroker) -> None:
         assert running.stderr is not None
         running.stdout.readline()
         running.stdout.close()
-        running.wait(WAIT_S)
+        assert running.wait(WAIT_S) == PIPE_CLOSED
         assert running.stderr.read() == b""
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-@pytest.mark.parametrize("key", ["q", "\x03"])
-def test_a_live_view_leaves_the_terminal_as_it_was(broker: RunningBroker, columns: int, key: str) -> None:
+@pytest.mark.parametrize(("key", "status"), [("q", 0), ("\x03", INTERRUPTED)])
+def test_a_live_view_leaves_the_terminal_as_it_was(broker: RunningBroker, columns: int, key: str, status: int) -> None:
     with screen(broker, columns) as view:
         before = modes(view)
         view.expect(re.escape(ENTERED))
@@ -98,7 +99,7 @@ def test_a_live_view_leaves_the_terminal_as_it_was(broker: RunningBroker, column
         assert CURSOR_SHOWN in rest
         assert "Abort" not in rest
         assert "Traceback" not in rest
-        assert view.process.wait(WAIT_S) == 0
+        assert view.process.wait(WAIT_S) == status
         assert modes(view) == before
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from admin.intervals import DEVICE_ID, QUERY, busy
 from roost_admin.cells import cell_width
-from roost_admin.output import GAP_CELLS, Column
-from roost_admin.top_screen import AROUND_TABLE_LINES, ROWS_MIN, TEXT_CELLS_MIN, View, packed, room, widths
+from roost_admin.columns import Column
+from roost_admin.top_screen import AROUND_TABLE_LINES, ROWS_MIN, View, packed, room
 from roost_admin.top_view import Item, Table
 from roost_protocol.admin.top import Top, TopUser
 
@@ -95,22 +95,3 @@ def test_room_is_shared_fairly(wanted: list[int], lines: int) -> None:
     short = [have for have, want in zip(rows, wanted, strict=True) if have < want]
     assert not short or sum(rows) >= left, "nobody goes short while there is room"
     assert not short or max(rows) <= max(min(short) + 1, ROWS_MIN), "nobody has more than one who goes short"
-
-
-@given(
-    cells=st.lists(st.tuples(st.text("xü日", max_size=40), st.booleans()), min_size=1, max_size=7),
-    width=st.integers(20, 120),
-)
-def test_only_text_gives_way(cells: list[tuple[str, bool]], width: int) -> None:
-    columns = [Column("T", right=right) for _, right in cells]
-    texts = [text for text, _ in cells]
-    found = widths(columns, [texts], width)
-    for at, (have, text) in enumerate(zip(found, texts, strict=True)):
-        needs = max(cell_width(text), 1)
-        assert have <= needs
-        if columns[at].right:
-            assert have == needs
-        else:
-            assert have >= min(needs, TEXT_CELLS_MIN)
-    fits = sum(found) + GAP_CELLS * (len(found) - 1) <= width
-    assert fits or all(have <= TEXT_CELLS_MIN for have, column in zip(found, columns, strict=True) if not column.right)

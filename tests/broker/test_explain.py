@@ -130,3 +130,24 @@ def test_the_end_of_a_session_may_be_recorded_after_the_next_has_begun() -> None
     found = told(opened(110, 0), gap, opened(130, 0, epoch=2), closed(131, 6, 6), position=0)
     assert [step.what for step in found.steps] == ["logged in", "gap told", "logged in", "closed"]
     assert found.verdict == "waiting"
+
+
+def test_since_when_it_is_offline_and_why() -> None:
+    left = told(opened(10, 0), closed(20, 0, 0))
+    assert (left.verdict, left.since, left.text.partition(";")[0]) == ("offline", 20, "the connection was lost")
+    again = told(opened(10, 0), closed(20, 0, 0), opened(30, 0, epoch=2), closed(90, 0, 0, epoch=2))
+    assert again.since == 90
+    killed = told(opened(10, 0), BrokerStarted(at=80, version="1"))
+    assert (killed.since, killed.text.partition(";")[0]) == (79, "the broker stopped without a word")
+
+
+def test_the_end_of_an_earlier_session_is_not_that_of_the_newest() -> None:
+    found = told(opened(10, 0), opened(30, 0, epoch=2), closed(31, 0, 0), cursor=0)
+    assert (found.verdict, found.since) == ("offline", None), "its own end is not recorded yet"
+
+
+def test_without_records_it_was_seen_last_when_the_store_says_so() -> None:
+    story = DeviceStory(7, "d", "pc", seq=SEQ, stored=STORED)
+    found = story.explained(Now(cursor=0, last_seen=60, floor=1, floor_reason=None))
+    assert (found.verdict, found.since) == ("offline", 60)
+    assert story.explained(Now(cursor=9, last_seen=60, floor=1, floor_reason=None)).since is None

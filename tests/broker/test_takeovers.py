@@ -71,6 +71,9 @@ def test_who_flaps_most_comes_first() -> None:
     assert damper.flapping(61.5, 5) == [(3, "pad", 3, 2, 2)]
     assert damper.flapping(64.5, 5) == [(3, "pad", 1, 2, None)], "one takeover is left, but log-ins were made to wait"
     assert damper.flapping(65.0, 5) == []
+    assert damper.recent(1, "pc", 10.0) == (1, "pc", 1, 0, None), "once is no flapping, but told of the session"
+    assert damper.recent(1, "pc", 60.0) is None
+    assert damper.recent(4, "pc", 10.0) is None
     assert damper.damped == 2
 
 

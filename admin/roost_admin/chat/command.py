@@ -65,7 +65,7 @@ def chat(
     Example:
         roost chat alice --terminal phone --to bob
         roost chat alice --terminal pc --group team
-        echo "backup done" | roost chat bot --terminal bot --to alice --password-fd 3 3<FILE
+        date | roost chat bot --terminal bot --to ann --password-fd 3 3<FILE
     """
     from roost_admin.chat.installation import open_installation
     from roost_protocol.names import check_name, check_terminal

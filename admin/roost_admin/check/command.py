@@ -45,7 +45,7 @@ def check(
     \b
     Example:
         roost check
-        roost check --format nagios --user monitor --password-fd 3 3</etc/roost/monitor
+        roost check --format nagios --user monitor --password-fd 3 3<password
     """
     from roost_admin.failures import Failure
     from roost_admin.output import show_document
@@ -128,7 +128,8 @@ def _unknown(failure: click.ClickException) -> int:
 
 
 def _show(report: "Report") -> None:
-    from roost_admin.output import Column, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_table
 
-    columns = [Column("STAGE"), Column("STATE"), Column("WHAT")]
+    columns = [Column("STAGE", whole=True), Column("STATE", whole=True), Column("WHAT", prose=True)]
     show_table(columns, [[stage.name, stage.state, stage.text] for stage in report.stages], "")

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 from msgspec.structs import replace
 
-from roost_broker.administration.acts import Act, Acts, NotDone
+from roost_broker.administration.acts import Act, Acts
 from roost_broker.administration.told import EventTeller
 from roost_broker.store.journal import (
     BROKER,
@@ -19,7 +19,6 @@ from roost_broker.store.journal import (
 )
 from roost_protocol.admin.events import EVENTS_FOLLOW, EVENTS_LIST, EventList, EventQuery, EventRow
 from roost_protocol.admin.route import Route
-from roost_protocol.reasons import Reason
 
 EVERYTHING = EventQuery()
 
@@ -90,7 +89,7 @@ class Events(Acts):
         if query.group is not None:
             record = await self._core.readers.run(self._core.store.group, query.group)
             if record is None:
-                raise NotDone(Reason.NOT_FOUND, f"there is no group {query.group!r}")
+                raise await self._nobody("group", query.group)
             return group_subject(record.group)
         if query.kind and set(query.kind) <= {"broker started", "broker stopped", "records lost"}:
             return BROKER

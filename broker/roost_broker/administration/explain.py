@@ -37,6 +37,7 @@ from roost_protocol.admin.explain import (
 from roost_protocol.admin.route import Route
 from roost_protocol.codec import decode_entry
 from roost_protocol.frames import Entry
+from roost_protocol.limits import NUMBER_MAX
 from roost_protocol.names import parse_address
 from roost_protocol.reasons import Reason
 
@@ -179,7 +180,8 @@ class Explain(Acts):
         if entry is None:
             text = "it was erased: the number is all that is left"
             return InboxExplained(user=account.name, seq=seq, state="erased", text=text, devices=devices)
-        text = f"it is number {seq} of {page.head}"
+        barred = "; the account is disabled: none of its devices can log in" if account.disabled else ""
+        text = f"it is number {seq} of {page.head}{barred}"
         return InboxExplained(user=account.name, seq=seq, state="kept", text=text, devices=devices)
 
     async def _devices(
@@ -320,8 +322,8 @@ def _entry_at(page: InboxPage, seq: int) -> Entry | None:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 15 and int(text)):
-        raise NotDone(Reason.MALFORMED_PACKET, f"a number of an inbox is 1 or more, not {text[:32]!r}")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16 and 1 <= int(text) <= NUMBER_MAX):
+        raise NotDone(Reason.MALFORMED_PACKET, f"a number of an inbox is 1 to {NUMBER_MAX}, not {text[:32]!r}")
     return int(text)
 
 

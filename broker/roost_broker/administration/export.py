@@ -24,7 +24,10 @@ class Export(Acts):
         return self._records(await self._account(user))
 
     async def _records(self, account: Account) -> AsyncIterator[Exported]:
-        """What comes while it is read is not in it; what retention trims meanwhile is missing."""
+        """What comes while it is read is not in it; what retention trims meanwhile is missing.
+
+        The last one is the end, unless the user was removed meanwhile.
+        """
         core = self._core
         user = account.user
         extent = await core.readers.run(core.store.inbox_size, user)
@@ -59,7 +62,9 @@ class Export(Acts):
                     entries += 1
                     yield Exported(kind="entry", entry=_entry(entry))
             position = page.entries[-1].seq if page.entries else extent.head
-        yield Exported(kind="end", end=entries)
+        # What was removed meanwhile may have been read in part: then there is no end.
+        if await core.readers.run(core.store.user_name, user) is not None:
+            yield Exported(kind="end", end=entries)
 
 
 def _entry(stored: StoredEntry) -> ExportedEntry:

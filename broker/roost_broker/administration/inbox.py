@@ -60,7 +60,10 @@ class Inboxes(Acts):
         return await self._show(user, query, bodies=True)
 
     async def tail(self, user: str, query: InboxFollow = FROM_NOW) -> AsyncIterator[InboxEntry]:
-        """Entries as they come, and gaps where retention was faster than whoever looks; without bodies."""
+        """Entries as they come, and gaps where retention was faster than whoever looks; without bodies.
+
+        It ends when the user is removed.
+        """
         return await self._tail(user, query, bodies=False)
 
     async def tail_bodies(
@@ -113,7 +116,7 @@ class Inboxes(Acts):
         if kind == "user":
             await self._account(name)
         elif await self._core.readers.run(self._core.store.group, name) is None:
-            raise NotDone(Reason.NOT_FOUND, f"there is no group {name!r}")
+            raise await self._nobody("group", name)
 
     def _page(self, user: int, query: InboxQuery, bodies: bool) -> InboxEntries:
         """Runs in a reader's thread."""
@@ -153,7 +156,7 @@ class Inboxes(Acts):
     async def _follow(self, user: int, position: int, *, bodies: bool) -> AsyncIterator[InboxEntry]:
         core = self._core
         with core.delivery.follow(user) as growth:
-            while True:
+            while await core.readers.run(core.store.user_name, user) is not None:
                 page, entries = await core.readers.run(self._read_on, user, position, bodies)
                 if page.floor > position + 1 and page.floor_reason is not None:
                     gap = InboxEntry(seq=position + 1, kind="gap", last=page.floor - 1, reason=page.floor_reason)

@@ -7,6 +7,7 @@ from roost_broker.batcher import Settlement
 from roost_broker.store.operations import Operation, SendMessage, Sent
 from roost_protocol.admin.messages import MESSAGES_SEND, MessageSend, MessageSent
 from roost_protocol.admin.route import PROGRAM, Caller, Route
+from roost_protocol.names import parse_address
 from roost_protocol.reasons import Reason
 
 
@@ -25,6 +26,7 @@ class Messages(Acts):
         if size > most:
             raise NotDone(Reason.PACKET_TOO_LARGE, f"a body has at most {most} bytes, this one has {size}")
         account = await self._account(message.sender)
+        await self._check_recipient(message.to)
         operation = SendMessage(
             sender=account.user,
             sender_name=account.name,
@@ -36,6 +38,14 @@ class Messages(Acts):
         )
         sent = await self._run(operation, Sent, self._settled)
         return MessageSent(id=sent.id, seq=sent.seq, time=sent.time, inboxes=len(sent.entries))
+
+    async def _check_recipient(self, to: str) -> None:
+        """Raise NotDone if there is nobody there; the operation would only say that, and not who may be meant."""
+        kind, name = parse_address(to)
+        if kind == "user":
+            await self._account(name)
+        elif await self._core.readers.run(self._core.store.group, name) is None:
+            raise await self._nobody("group", name)
 
     def _settled(self, _: Operation, result: Settlement) -> None:
         if isinstance(result, Sent):

@@ -51,7 +51,7 @@ class Sessions(Acts):
             await trio.lowlevel.checkpoint()
         page = nsmallest(limit + 1, keyed, key=itemgetter(0))
         return SessionList(
-            sessions=tuple(session_row(session) for _, session in page[:limit]),
+            sessions=tuple(self._row(session) for _, session in page[:limit]),
             next=page[limit - 1][0] if len(page) > limit else None,
         )
 
@@ -61,7 +61,7 @@ class Sessions(Acts):
         session = self._core.directory.get(account.user, terminal)
         if session is None:
             raise NotDone(Reason.NOT_FOUND, f"{user} has no session on {terminal!r}")
-        return session_row(session)
+        return self._row(session)
 
     async def kick(self, kick: Kick, caller: Caller = PROGRAM) -> Kicked:
         """End the live session of a user on a terminal type, or all of them."""
@@ -88,6 +88,27 @@ class Sessions(Acts):
             raise NotDone(Reason.NOT_FOUND, f"{kick.user} has no session {where}")
         return Kicked(terminals=tuple(kicked))
 
+    def _row(self, session: "Session") -> SessionRow:
+        head = session.inbox.head
+        flapping = self._core.damper.recent(session.user, session.terminal, trio.current_time())
+        return SessionRow(
+            user=session.user_name,
+            terminal=session.terminal,
+            device=session.device_id,
+            client=session.client,
+            address=session.address,
+            since=session.since_ms,
+            epoch=session.epoch,
+            position=session.position,
+            acknowledged=session.acknowledged,
+            head=head,
+            backlog=max(0, head - session.position),
+            unacknowledged=session.position - session.acknowledged,
+            takeovers=flapping.takeovers if flapping else 0,
+            damped=flapping.damped if flapping else 0,
+            wait_s=flapping.wait_s if flapping else None,
+        )
+
 
 def _fits(session: "Session", query: SessionQuery) -> bool:
     """Whether the session is one of those asked for; the user is looked up by the caller."""
@@ -96,23 +117,4 @@ def _fits(session: "Session", query: SessionQuery) -> bool:
         and (query.address is None or session.address.startswith(query.address))
         and (query.backlog_min is None or session.inbox.head - session.acknowledged >= query.backlog_min)
         and (query.since_before is None or session.since_ms < query.since_before)
-    )
-
-
-def session_row(session: "Session") -> SessionRow:
-    """A live session in a listing."""
-    head = session.inbox.head
-    return SessionRow(
-        user=session.user_name,
-        terminal=session.terminal,
-        device=session.device_id,
-        client=session.client,
-        address=session.address,
-        since=session.since_ms,
-        epoch=session.epoch,
-        position=session.position,
-        acknowledged=session.acknowledged,
-        head=head,
-        backlog=max(0, head - session.position),
-        unacknowledged=session.position - session.acknowledged,
     )

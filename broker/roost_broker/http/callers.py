@@ -11,6 +11,7 @@ import trio
 
 from roost_broker.accounts import token_digest
 from roost_broker.core import Core
+from roost_broker.http.refusals import RefusalLog
 from roost_broker.http.server import Headers, Request, RequestFailed
 from roost_broker.http.unix import AdminSocketUnusable, Credentials
 from roost_protocol.admin.route import Caller, Role
@@ -35,6 +36,7 @@ class UnixCallers:
 
     def __init__(self, group: int | None = None) -> None:
         self._group = group
+        self._refusals = RefusalLog(_log)
 
     async def __call__(self, request: Request) -> Caller:
         """Who asks. Raises RequestFailed. Safe to cancel."""
@@ -42,7 +44,7 @@ class UnixCallers:
         if peer is None:
             raise RequestFailed(401, "Unauthorized", "who asks cannot be told")
         if peer.uid not in (0, os.getuid()) and not await self._is_member(peer):
-            _log.warning("user id %s asked the admin socket for %s, and may not", peer.uid, request.method)
+            self._refusals.warning("user id %s asked the admin socket for %s, and may not", peer.uid, request.method)
             raise RequestFailed(403, "Forbidden", f"user id {peer.uid} may not administer this broker")
         return Caller(name=await trio.to_thread.run_sync(_user_name, peer.uid), role="admin", address="admin socket")
 
@@ -85,6 +87,7 @@ class BearerCallers:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._refusals = RefusalLog(_log)
 
     async def __call__(self, request: Request) -> Caller:
         """Who asks. Raises RequestFailed. Safe to cancel."""
@@ -97,7 +100,7 @@ class BearerCallers:
             core = self._core
             admin = await core.readers.run(core.store.admin_by_digest, token_digest(token.strip(" ")))
         if admin is None:
-            _log.warning("%s showed no token of an admin, and asked for %s", request.address, request.method)
+            self._refusals.warning("%s showed no token of an admin, and asked for %s", request.address, request.method)
             raise _unauthorized(', error="invalid_token"')
         return Caller(name=admin.name, role=admin.role, address=request.address)
 

@@ -23,6 +23,11 @@ def first_message_id(last_id: int, now_ms: int, random: Random) -> int:
     return max(last_id + 2, now_ms << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS))
 
 
+def last_message_id(now_ms: int) -> int:
+    """The highest id of a batch that was committed by then, if the clock was right and the batch not huge."""
+    return (now_ms + 1 << _RANDOM_BITS) - 1
+
+
 def message_id_text(message_id: int) -> str:
     """A message id as it stands on the wire: 16 hexadecimal digits."""
     return _ID.pack(message_id).hex()

@@ -21,11 +21,13 @@ from roost_broker.store.lmdb_tables import (
     COUNTERS,
     CURSOR,
     META_LAST,
+    META_LOST,
     NUMBER,
     SUBJECT,
     Tables,
     UserRecord,
     read_head,
+    unpack_lost,
     user_record,
 )
 from roost_protocol.limits import Limits
@@ -105,6 +107,11 @@ class WriterMemory:
         self.last_journal = _last_journal(txn, tables)
         self.routes: dict[tuple[int, str], Route | Reason] = {}
         self.recipients_remembered = 0
+        self.lost = unpack_lost(txn.get(META_LOST, b"", db=tables.meta))
+
+    def was_lost(self, message_id: int) -> bool:
+        """Whether the message was one of those that a restoration has lost."""
+        return any(after < message_id <= last for after, last in self.lost)
 
     def counters(self) -> bytes:
         """The last numbers given, as stored."""

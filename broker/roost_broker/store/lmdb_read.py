@@ -113,6 +113,8 @@ class Reader:
             seqs = self._numbers(user, conversation, first, last, limit + 1, rising=after is not None)
         with self._txn.cursor(self._tables.inbox) as cursor:
             values = [value for _, value in cursor.getmulti([PAIR.pack(user, seq) for seq in seqs[:limit]])]
+        if len(values) != len(seqs[:limit]):  # what is not there is left out: nothing would be in its place
+            raise ReadFailed(f"the store is damaged: not all entries of user {user} and {conversation!r} are there")
         kept = _within(values, bytes_max)
         page = sorted(zip(seqs[:kept], values[:kept], strict=True))
         entries = self._entries([seq for seq, _ in page], [value for _, value in page])

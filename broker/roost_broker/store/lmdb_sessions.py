@@ -188,7 +188,9 @@ def _must_start_over(batch: Batch, user: UserRecord, op: LogIn) -> bool:
         return False
     batch.flush()  # the entry may be one of this batch
     entry = batch.txn.get(PAIR.pack(op.user, op.last_seq), db=batch.tables.inbox)
-    return entry is not None and op.last_id != message_id_text(NUMBER.unpack(entry[:ID_BYTES])[0])
+    if entry is None:  # trimmed: what had the number here is not known any more
+        return op.last_seq > 0 and batch.memory.was_lost(int(op.last_id, 16))
+    return op.last_id != message_id_text(NUMBER.unpack(entry[:ID_BYTES])[0])
 
 
 def _position(batch: Batch, op: LogIn) -> int:

@@ -65,6 +65,10 @@ META_SCHEMA = b"schema"
 """In `meta`: NUMBER, the schema version."""
 META_LAST = b"last"
 """In `meta`: COUNTERS, the last numbers given."""
+META_LOST = b"lost"
+"""In `meta`, if backups were restored: LOST for each, the latest last; `LOST_MAX` at most."""
+LOST_MAX = 64
+"""Restorations remembered: a device that was away for so many is told of a gap at the worst."""
 
 # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -92,6 +96,19 @@ RELATION_KINDS = {"contact": 1, "block": 2}
 
 COUNTERS = struct.Struct(">QQQQQ")
 """The last user, device, group, epoch and message id."""
+LOST = struct.Struct(">QQ")
+"""Message ids that a restoration has lost: those after the first, up to the second."""
+
+
+def pack_lost(lost: "tuple[tuple[int, int], ...]") -> bytes:
+    """See `META_LOST`."""
+    return b"".join(LOST.pack(*each) for each in lost[-LOST_MAX:])
+
+
+def unpack_lost(value: bytes) -> "tuple[tuple[int, int], ...]":
+    """See `META_LOST`."""
+    return tuple(LOST.iter_unpack(value))
+
 
 FLOOR = struct.Struct(">QQB")
 """The first number kept, bytes of all entries before it, rule that moved it there (index into GAP_REASONS)."""

@@ -19,9 +19,10 @@ import lmdb
 from roost_broker.store.backup import check_backup
 from roost_broker.store.backup_check import check_pages
 from roost_broker.store.errors import CopyFailed, StoreUnusable
+from roost_broker.store.ids import last_message_id
 from roost_broker.store.lmdb_copy import copy_environment, copy_failed
 from roost_broker.store.lmdb_open import DATA_FILE, fsync_folder, held, opened_to_read
-from roost_broker.store.lmdb_tables import COUNTERS, META_LAST
+from roost_broker.store.lmdb_tables import COUNTERS, META_LAST, META_LOST, pack_lost, unpack_lost
 from roost_broker.store.port import Watch
 from roost_protocol.admin.backup import BackupRecord
 from roost_protocol.limits import MIB
@@ -88,8 +89,7 @@ def restore(backup: Path, data: Path, *, replace: bool, now_ms: int) -> Restored
             raise CopyFailed(text, Reason.ALREADY_EXISTS)
         _copy_file(backup / DATA_FILE, new, record)
         given = _counters(data) if there else None
-        if given is not None:
-            _raise_counters(new, given)
+        _begin_after(new, given or _by_clock(now_ms))
         aside = _put_aside(data, now_ms) if there else None
         _take_place(new, data_file)
     return Restored(record, aside, counters_kept=given is not None)
@@ -140,8 +140,13 @@ def _counters(data: Path) -> Counters | None:
     return None
 
 
-def _raise_counters(file: Path, at_least: Counters) -> None:
-    """Let a store begin after these numbers, whatever it holds. Raises CopyFailed.
+def _by_clock(now_ms: int) -> Counters:
+    """What a store that cannot be read, or is not there, may have given until now."""
+    return (0, 0, 0, 0, last_message_id(now_ms))
+
+
+def _begin_after(file: Path, at_least: Counters) -> None:
+    """Let a store begin after these numbers, and know that those after its own were lost. Raises CopyFailed.
 
     New numbers go by the clock as well (see `ids`): this is for a clock that was set back.
     """
@@ -153,7 +158,11 @@ def _raise_counters(file: Path, at_least: Counters) -> None:
             meta = env.open_db(b"meta", create=False)
             with env.begin(write=True) as txn:
                 own = COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=meta))
-                txn.put(META_LAST, COUNTERS.pack(*map(max, own, at_least)), db=meta)
+                begin = tuple(map(max, own, at_least))
+                txn.put(META_LAST, COUNTERS.pack(*begin), db=meta)
+                if begin[-1] > own[-1]:
+                    lost = unpack_lost(txn.get(META_LOST, b"", db=meta))
+                    txn.put(META_LOST, pack_lost((*lost, (own[-1], begin[-1]))), db=meta)
     except (OSError, lmdb.Error) as error:
         raise copy_failed(f"cannot write {file}", error) from error
 

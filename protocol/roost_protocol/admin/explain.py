@@ -38,6 +38,8 @@ class DeviceExplained(Told, frozen=True, kw_only=True):
     device: str
     terminal: str
     verdict: Verdict
+    since: int | None = None
+    """Unix time, ms: since when it is offline."""
     text: str
     steps: tuple[Step, ...]
 

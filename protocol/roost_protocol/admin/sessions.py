@@ -12,7 +12,11 @@ TerminalText = Annotated[str, Meta(max_length=64)]
 
 
 class SessionRow(Told, frozen=True, kw_only=True):
-    """A live session. `backlog`: entries it has not been sent yet; `unacknowledged`: sent, not yet acknowledged."""
+    """A live session. `backlog`: entries it has not been sent yet; `unacknowledged`: sent, not yet acknowledged.
+
+    `takeovers`: how often devices took this terminal type from each other within `limits.takeover_window_s`; `damped`:
+    the log-ins that were told to wait because of that, and `wait_s` how long one more would have to.
+    """
 
     user: str
     terminal: str
@@ -26,6 +30,9 @@ class SessionRow(Told, frozen=True, kw_only=True):
     head: int
     backlog: int
     unacknowledged: int
+    takeovers: int = 0
+    damped: int = 0
+    wait_s: int | None = None
 
 
 class SessionList(Page, frozen=True, kw_only=True):

@@ -409,6 +409,19 @@ async def test_what_comes_while_an_export_is_read_is_not_in_it(house: House) -> 
 
 
 @in_house()
+async def test_an_export_of_a_user_who_is_removed_meanwhile_has_no_end(house: House) -> None:
+    """What is left of him is no whole export, and must not look like one."""
+    await house.fill(await house.log_in("alice"), "user/bob", 2)
+    kinds: list[str] = []
+    async for record in await house.broker.admin.export.export("alice"):
+        if not kinds:
+            await house.broker.admin.users.remove("alice")
+        kinds.append(record.kind)
+    assert kinds[0] == "account"
+    assert "end" not in kinds
+
+
+@in_house()
 async def test_erased_entries_are_exported_as_such(house: House) -> None:
     await house.fill(await house.log_in("alice"), "user/bob", 1)
     admin = house.broker.admin

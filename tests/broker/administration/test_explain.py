@@ -97,6 +97,12 @@ async def test_a_device_that_is_away_and_why(house: House) -> None:
     assert away.verdict == "offline"
     assert steps(away) == ["logged in", "closed"]
     assert "administrative action by admin (go home)" in away.steps[-1].text
+    assert away.text.startswith("administrative action by admin (go home); ")
+    assert away.since == away.steps[-1].at
+    await house.broker.admin.users.disable("bob")
+    found = await house.broker.admin.explain.entry("bob", "1")
+    assert "disabled" in found.inboxes[0].text
+    await house.broker.admin.users.enable("bob")
     await bob.expect_dismissal(Reason.ADMINISTRATIVE_ACTION)
     bob = await house.log_in("bob")
     assert await bob.seqs() == [1]

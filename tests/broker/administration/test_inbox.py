@@ -211,6 +211,28 @@ async def test_entries_are_seen_as_they_come(house: House, others: tuple[str, ..
         assert (entry.seq, entry.kind, entry.n) == (4, "own", 4)
 
 
+@pytest.mark.parametrize("erase", [False, True])
+@in_house()
+async def test_it_ends_when_the_user_is_removed(house: House, erase: bool) -> None:
+    carol = await house.log_in("carol")
+    async with following(house, "bob") as entries:
+        await carol.publish(1, "user/bob", "now")
+        assert (await next_of(entries)).seq == 1
+        async with trio.open_nursery() as nursery:
+
+            async def the_end() -> None:
+                with pytest.raises(StopAsyncIteration):
+                    await next_of(entries)
+
+            nursery.start_soon(the_end)
+            await trio.testing.wait_all_tasks_blocked()
+            if erase:
+                await house.broker.admin.erase.erase("bob")
+            else:
+                await house.broker.admin.users.remove("bob")
+    assert not house.core.delivery._followed
+
+
 @in_house()
 async def test_the_disk_is_not_read_while_nothing_comes(house: House) -> None:
     carol = await house.log_in("carol")

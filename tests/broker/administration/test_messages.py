@@ -68,12 +68,15 @@ async def test_why_it_is_not_sent(house: House) -> None:
         return error.value.reason
 
     assert await reason("nobody", "user/bob") == Reason.NOT_FOUND
-    assert await reason("alice", "user/nobody") == Reason.UNKNOWN_RECIPIENT
+    assert await reason("alice", "user/nobody") == Reason.NOT_FOUND
+    assert await reason("alice", "group/nobody") == Reason.NOT_FOUND
     assert await reason("alice", "user/bob") == Reason.BLOCKED
     assert await reason("alice", "group/team") == Reason.NOT_A_MEMBER
     assert await reason("alice", "user/carol", "ä" * 513) == Reason.PACKET_TOO_LARGE
     assert await reason("alice", "user/carol", "\ud800") == Reason.MALFORMED_PACKET
     house.store.faults.append(CommitRefused("full"))
     assert await reason("alice", "user/carol") == Reason.QUOTA_EXCEEDED
+    with pytest.raises(NotDone, match="did you mean bob"):
+        await house.broker.admin.messages.send(MessageSend(sender="alice", to="user/boob", text="x"))
     assert house.core.published == 0
     await house.broker.admin.messages.send(MessageSend(sender="alice", to="user/carol", text="ä" * 512))

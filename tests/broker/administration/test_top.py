@@ -212,6 +212,10 @@ async def test_who_flaps(house: House) -> None:
         assert (row.user, row.terminal, row.device, row.takeovers, row.damped) == ("alice", "pc", "device-1", 3, 1)
         assert row.wait_s is not None
         assert 50 < row.wait_s <= 60
+        session = await house.broker.admin.sessions.show("alice", "pc")
+        assert (session.takeovers, session.damped) == (3, 1)
+        assert session.wait_s is not None
+        assert session in (await house.broker.admin.sessions.list()).sessions
         assert now.rates.takeovers == pytest.approx(3 / 5, rel=0.05)
 
 

@@ -20,6 +20,7 @@ from roost_broker.store import CopyFailed, StoreInUse, StoreUnusable
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import held
 from roost_broker.store.lmdb_tables import COUNTERS, META_LAST
+from roost_broker.store.operations import LoggedIn, Retention, Trim
 from roost_broker.store.replace import compact, restore
 from roost_protocol.limits import KIB, MIB, Limits
 from roost_protocol.reasons import Reason
@@ -225,6 +226,47 @@ def test_numbers_that_were_lost_are_not_given_again_though_the_clock_goes_back(t
     assert [each.seq for each in found] == list(range(2, 52))
     world.store.close()
     check_tables(data)
+
+
+def test_a_device_ahead_of_the_backup_starts_over_also_when_its_last_number_was_trimmed_since(tmp_path: Path) -> None:
+    """Else it would be told of a gap, and keep what nobody else has."""
+    data = tmp_path / "data"
+    world = World(LmdbStore(data, limits=Limits(), random=seeded()))
+    world.users("alice", "bob")
+    pc = world.login("alice", terminal="pc")
+    kept = world.publish(pc, "user/bob")
+    world.store.close()
+    back_up(data, tmp_path / "backup")
+
+    world.store = LmdbStore(data, limits=Limits(), random=seeded(2))
+    lost = [world.publish(world.login("alice", terminal="pc"), "user/bob") for _ in range(3)]
+    world.store.close()
+    restored_at = world.now_ms
+    assert restore(tmp_path / "backup", data, replace=True, now_ms=restored_at).counters_kept
+
+    world.store = LmdbStore(data, limits=Limits(), random=seeded(3))
+    pc = world.login("alice", terminal="pc", last_seq=1, last_id=kept.id)
+    new = [world.publish(pc, "user/bob") for _ in range(6)]
+    world.one(Trim(retention=Retention(count=1), users_max=10, entries_max=100))
+
+    def starts_over(last_seq: int | None, last_id: str | None) -> bool:
+        logged_in = world.try_login("alice", "alice-phone", last_seq=last_seq or 0, last_id=last_id)
+        assert isinstance(logged_in, LoggedIn)
+        return logged_in.start_over
+
+    assert [starts_over(each.seq, each.id) for each in lost] == [True] * 3
+    assert not starts_over(kept.seq, kept.id), "it is of the backup: a gap is all that it missed"
+    assert not starts_over(new[0].seq, new[0].id)
+    assert not starts_over(0, None)
+    world.store.close()
+    back_up(data, tmp_path / "second")
+    fresh = tmp_path / "fresh"
+    assert not restore(tmp_path / "second", fresh, replace=False, now_ms=world.now_ms).counters_kept
+    world.store = LmdbStore(fresh, limits=Limits(), random=seeded(4))
+    assert starts_over(lost[0].seq, lost[0].id), "a later restoration forgets none before"
+    assert not starts_over(new[0].seq, new[0].id)
+    world.store.close()
+    check_tables(fresh)
 
 
 def test_killed_at_any_point_a_restoration_leaves_one_whole_store_and_loses_none(
