@@ -112,11 +112,11 @@ def tail(api: "AdminApi", user: str, after: int | None, bodies: bool, as_json: b
     import msgspec
 
     from roost_admin.cells import printable
-    from roost_admin.live import ended_by_hand, show_line
+    from roost_admin.live import ended_by_reader, show_line
     from roost_protocol.admin.inbox import INBOX_TAIL, INBOX_TAIL_BODIES, InboxFollow
 
     route = INBOX_TAIL_BODIES if bodies else INBOX_TAIL
-    with ended_by_hand(), api.follow(route, user, query=InboxFollow(after=after)) as entries:
+    with ended_by_reader(), api.follow(route, user, query=InboxFollow(after=after)) as entries:
         for entry in entries:
             if as_json:
                 show_line(msgspec.json.encode(entry).decode())

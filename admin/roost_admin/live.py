@@ -1,4 +1,4 @@
-"""Commands that go on until somebody ends them: Ctrl-C and a closed pipe are how, and no failure."""
+"""Commands that print as they go on: each line at once, and a closed pipe is no failure."""
 
 import os
 import sys
@@ -9,12 +9,10 @@ import click
 
 
 @contextmanager
-def ended_by_hand() -> Iterator[None]:
-    """Ctrl-C, or nobody reading any more, ends the command quietly with status 0."""
+def ended_by_reader() -> Iterator[None]:
+    """Nobody reading any more ends the command quietly with status 0; Ctrl-C ends it as it ends every command."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise click.exceptions.Exit(0) from None
     except BrokenPipeError:
         # What is still in the buffer must not fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

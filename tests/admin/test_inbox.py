@@ -200,7 +200,7 @@ def test_an_inbox_is_followed_until_ctrl_c(broker: RunningBroker) -> None:
             assert (entry["seq"], entry["from"], "text" in entry) == (number, "kim", False)
             assert plain.line().split()[0] == str(number)
         for each in (followed, plain):
-            assert each.end(signal.SIGINT) == (0, "")
+            assert each.end(signal.SIGINT) == (130, "")
 
 
 def test_a_pipe_that_closes_ends_it_quietly(broker: RunningBroker, tmp_path: Path) -> None:
