@@ -49,11 +49,10 @@ class Site:
         """What the broker says."""
         self._ports = {"7300": _free_port(), "7443": _free_port()}
         self._places = {
-            each: str(folder / each.strip("/").replace("/", "-"))
-            for each in ("/var/lib", "/etc", "/var/backups", "/mnt")
+            each: str(folder / each.strip("/").replace("/", "-")) for each in ("/var/lib", "/etc", "/var/backups")
         }
-        for place in (*self._places.values(), self.home, folder / "bin"):
-            Path(place).mkdir()
+        for place in (*map(Path, self._places.values()), self.home, folder / "bin"):
+            place.mkdir()
         command = folder / "bin" / "roost"
         command.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
         command.chmod(0o755)
@@ -137,9 +136,10 @@ class Site:
     async def create_users(self, *names: str) -> None:
         """Accounts, all with the same password."""
         for name in names:
-            await trio.to_thread.run_sync(
-                lambda name=name: self.api.ask(USERS_CREATE, body=UserCreate(name=name, password=PASSWORD))
-            )  # type: ignore[misc]
+            await trio.to_thread.run_sync(self._create_user, name)
+
+    def _create_user(self, name: str) -> None:
+        self.api.ask(USERS_CREATE, body=UserCreate(name=name, password=PASSWORD))
 
     async def connect(self, user: str, terminal: str, *, want_token: bool = False) -> None:
         """Let the device USER-TERMINAL come; it reads what it gets, and stays, also over a restart of the broker."""
@@ -156,7 +156,7 @@ class Site:
             ) as session:  # fmt: skip
                 self._devices[name] = scope, session
                 task_status.started()
-                async with aclosing(aiter(session)) as events:  # type: ignore[type-var]
+                async with aclosing(aiter(session)) as events:
                     async for _ in events:
                         pass
 

@@ -163,7 +163,7 @@ async def test_every_line_of_the_page_does_what_it_shows(tmp_path: Path) -> None
 
 def test_every_command_is_on_the_page() -> None:
     typed = "\n".join(step.command for step in STEPS)
-    paths = [case.id for case in LEAVES]
+    paths = [str(case.id) for case in LEAVES]
     missing = [path for path in paths if path and not re.search(rf"\b{path}\b", typed) and not ELSEWHERE.match(path)]
     assert not missing, f"docs/operations.md shows no example of: {', '.join(map(str, missing))}"
 
