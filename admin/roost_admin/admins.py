@@ -62,7 +62,7 @@ def add(api: "AdminApi", name: str, role: str, as_json: bool) -> None:
     if as_json:
         show_document(added)
         return
-    say(f"{added.name} may {added.role}; his token follows, and is not said again")
+    say(f"{added.name} is an admin with the role {added.role}; the token follows, and is not said again")
     click.echo(added.token)
 
 

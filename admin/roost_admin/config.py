@@ -182,6 +182,8 @@ def shown(value: object) -> str:
             return ", ".join(map(str, value))
         case "":
             return "-"
+        case float():
+            return f"{value:g}" if value < 1e6 else str(value)
         case _:
             return str(value)
 

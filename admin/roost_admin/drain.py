@@ -37,7 +37,7 @@ def drain(api: "AdminApi", wait: bool, timeout_s: float, as_json: bool) -> None:
     """
     from roost_admin.endpoints import UnixEndpoint
     from roost_admin.failures import EX_TEMPFAIL, Failure, say
-    from roost_admin.output import show_document
+    from roost_admin.output import counted, show_document
     from roost_protocol.admin.drain import DRAIN, Drain
 
     process_fd = _process_behind(api.endpoint.path) if wait and isinstance(api.endpoint, UnixEndpoint) else None
@@ -51,7 +51,8 @@ def drain(api: "AdminApi", wait: bool, timeout_s: float, as_json: bool) -> None:
         document = {"sessions": draining.sessions, "connections": draining.connections, "grace_s": draining.grace_s}
         show_document({**document, "ended": ended})
     else:
-        say(f"the broker drains: {draining.sessions} sessions are told; it takes {draining.grace_s:g} s at the most")
+        told = counted(draining.sessions, "session is", "sessions are")
+        say(f"the broker drains: {told} told; it takes {draining.grace_s:g} s at the most")
     if wait and not ended:
         raise Failure(f"the broker has not ended within {timeout_s:g} s", EX_TEMPFAIL)
 

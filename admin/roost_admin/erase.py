@@ -71,9 +71,10 @@ def _progress(step: "ErasureStep") -> str:
 
 
 def _report(step: "ErasureStep") -> str:
-    from roost_admin.output import byte_size
+    from roost_admin.output import byte_size, counted
 
+    told = counted(step.conversations, "conversation", "conversations")
     return (
-        f"{step.user} is erased: {step.messages} messages ({byte_size(step.bytes)}), "
-        f"{step.conversations} conversations told in {step.inboxes} inboxes"
+        f"{step.user} is erased: {counted(step.messages, 'message', 'messages')} ({byte_size(step.bytes)}), "
+        f"{told} told in {counted(step.inboxes, 'inbox', 'inboxes')}"
     )

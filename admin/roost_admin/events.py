@@ -109,10 +109,14 @@ def show_events(api: "AdminApi", query: "EventQuery", newest: int | None, *, fol
     """Print records, and with `follow` go on with those to come."""
     from msgspec.structs import replace
 
+    from roost_admin.failures import say
+
     last = ""
     for row in stored_events(api, query, newest):
         print_event(row, as_json=as_json)
         last = row.id
+    if not (last or follow or as_json):
+        say("the journal has nothing like that")
     if follow:
         from roost_protocol.admin.events import EVENTS_FOLLOW
 

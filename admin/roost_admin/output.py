@@ -121,6 +121,11 @@ def time_span(milliseconds: int) -> str:
     return " ".join(parts[:2])
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """So many of something: `1 entry`, `2 entries`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def byte_size(size: int) -> str:
     """Bytes in the largest binary unit that leaves at least 1 of it."""
     amount, unit = float(size), "B"

@@ -86,7 +86,10 @@ def run(api: "AdminApi", as_json: bool) -> None:
 
 
 def _trimmed(walk: "RetentionWalk") -> str:
-    return f"{walk.entries} entries of {walk.inboxes} inboxes were trimmed"
+    from roost_admin.output import counted
+
+    entries, inboxes = counted(walk.entries, "entry", "entries"), counted(walk.inboxes, "inbox", "inboxes")
+    return f"trimmed {entries} of {inboxes}"
 
 
 def _rows(status: "RetentionStatus") -> Iterator[list[str]]:
@@ -111,24 +114,34 @@ def _rows(status: "RetentionStatus") -> Iterator[list[str]]:
 
 
 def _lines(step: "PlanStep") -> Iterator[str]:
+    from roost_admin.output import counted
+
     if step.inbox is not None:
         yield from _inbox_lines(step.inbox)
     if step.summary is not None:
         found = step.summary
+        entries, inboxes = counted(found.entries, "entry", "entries"), counted(found.inboxes, "inbox", "inboxes")
+        devices = counted(found.devices, "device", "devices")
+        lost = counted(found.lost, "entry", "entries")
         yield (
-            f"{found.entries} entries of {found.inboxes} inboxes would go (looked at: {found.users}); "
-            f"{found.devices} devices would lose {found.lost} that they have not acknowledged"
+            f"{entries} of {inboxes} would go (looked at: {found.users}); {devices} would lose {lost} not acknowledged"
         )
 
 
 def _inbox_lines(planned: "PlannedTrim") -> Iterator[str]:
     from roost_admin.cells import printable
-    from roost_admin.output import local_time
+    from roost_admin.output import counted, local_time
 
-    kept = f"{planned.new_floor} to {planned.head} stay" if planned.new_floor <= planned.head else "nothing stays"
-    going = f"{planned.floor} to {planned.new_floor - 1} would go by {planned.reason}; {kept}"
+    kept = "nothing stays"
+    if planned.new_floor <= planned.head:
+        kept = f"{_span(planned.new_floor, planned.head)} {'stays' if planned.new_floor == planned.head else 'stay'}"
+    going = f"{_span(planned.floor, planned.new_floor - 1)} would go by {planned.reason}; {kept}"
     yield f"{printable(planned.user)}: {going}"
     for loss in planned.losses:
         seen = "online" if loss.online else f"last seen {local_time(loss.last_seen)}"
         whose = printable(f"{loss.device} ({loss.terminal}, {seen})")
-        yield f"  {whose} would lose {loss.first} to {loss.last}: {loss.entries} entries"
+        yield f"  {whose} would lose {_span(loss.first, loss.last)}: {counted(loss.entries, 'entry', 'entries')}"
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"

@@ -150,6 +150,7 @@ async def _serve(broker: "Broker", signals: "_Signals", ready_fd: int | None) ->
             nursery.start_soon(signals.watch, received, broker)
             with signals.at_once:
                 async with broker:
+                    signals.may_drain()  # before anybody is told: whoever is may end it at once
                     await _say_ready(broker, ready_fd)
                     await signals.wait_first()
                     _say_stopping()
@@ -205,9 +206,12 @@ class _Signals:
             with suppress(NotDone):
                 await broker.admin.configuration.reload(caller=Caller(name="SIGHUP", role="admin"))
 
-    async def wait_first(self) -> None:
-        """The broker is ready: wait for the first signal."""
+    def may_drain(self) -> None:
+        """The broker is ready: from now on, the first signal asks it to drain."""
         self._ready = True
+
+    async def wait_first(self) -> None:
+        """Wait for the first signal."""
         await self._first.wait()
 
 

@@ -106,13 +106,18 @@ def history(api: "AdminApi", user: str, kicks: bool, since: int | None, newest: 
         roost sessions history alice --kicks --since 7d
     """
     from roost_admin.events import print_event, stored_events
+    from roost_admin.failures import say
     from roost_protocol.admin.events import EventQuery
 
     ends: list[EventKind] = ["session closed", "session ended", "log-in refused"]
     query = EventQuery(user=user, since=since, kind=tuple(ends if kicks else ["session opened", *ends]))
+    nothing = True
     for row in stored_events(api, query, newest):
         if not kicks or row.by:
             print_event(row, as_json=as_json)
+            nothing = False
+    if nothing and not as_json:
+        say(f"the journal has no {'kicks' if kicks else 'sessions'} of {user}")
 
 
 @sessions.command("watch")

@@ -259,7 +259,8 @@ def test_groups_are_created_changed_and_listed(broker: RunningBroker) -> None:
 
 def test_admins_are_added_listed_and_revoked(broker: RunningBroker) -> None:
     added = broker.ask("admins", "add", "zoë", "--role", "operate")
-    assert (added.exit_code, added.stderr) == (0, "roost: zoë may operate; his token follows, and is not said again\n")
+    told = "roost: zoë is an admin with the role operate; the token follows, and is not said again\n"
+    assert (added.exit_code, added.stderr) == (0, told)
     assert re.fullmatch(r"[\w-]{43}\n", added.stdout)
     assert re.search(r"^zoë +operate +20", broker.ask("admins", "list").stdout, re.MULTILINE)
     assert added.stdout.strip() not in broker.ask("admins", "list", "--json").stdout

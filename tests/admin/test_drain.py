@@ -31,7 +31,7 @@ def test_a_drain_tells_every_device_and_ends_the_process(tmp_path: Path) -> None
         ended, said = trio.run(main)
         assert isinstance(ended, roost.Ended)
         assert ended.reason == roost.Reason.SERVER_SHUTTING_DOWN
-        assert said == "roost: the broker drains: 1 sessions are told; it takes 5 s at the most\n"
+        assert said == "roost: the broker drains: 1 session is told; it takes 5 s at the most\n"
         assert broker.process.wait(WAIT_S) == 0
         assert not broker.socket.exists()
         gone = broker.ask("drain")

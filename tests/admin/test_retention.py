@@ -42,7 +42,7 @@ def test_who_would_lose_what_and_then_it_is_gone(tmp_path: Path) -> None:
         assert ben == "ben: 1 to 4 would go by count; 5 to 7 stay"
         assert loss.startswith("  pc-1 (pc, last seen 20")
         assert loss.endswith(") would lose 3 to 4: 2 entries")
-        assert summary.startswith("8 entries of 2 inboxes would go (looked at: 2); 1 devices would lose 2 ")
+        assert summary.startswith("8 entries of 2 inboxes would go (looked at: 2); 1 device would lose 2 entries ")
         lines = [json.loads(line) for line in broker.ask("retention", "plan", "--json").stdout.splitlines()]
         assert [line["inbox"]["user"] for line in lines[:-1]] == ["ann", "ben"]
         assert lines[-1]["summary"]["lost"] == 2
@@ -52,7 +52,7 @@ def test_who_would_lose_what_and_then_it_is_gone(tmp_path: Path) -> None:
 
         ran = broker.ask("retention", "run")
         assert (ran.exit_code, ran.stdout) == (0, "")
-        assert ran.stderr.startswith("roost: 8 entries of 2 inboxes were trimmed in ")
+        assert ran.stderr.startswith("roost: trimmed 8 entries of 2 inboxes in ")
         after = broker.ask("retention", "plan").stdout
         assert after.startswith("0 entries of 0 inboxes would go")
         shown = broker.ask("inbox", "show", "ben", "--from", "1")
@@ -61,7 +61,7 @@ def test_who_would_lose_what_and_then_it_is_gone(tmp_path: Path) -> None:
         rows = {line[:18].strip(): line[18:].strip() for line in broker.ask("retention", "show").stdout.splitlines()}
         assert rows["by count"] == "3 entries of an inbox"
         assert rows["hold"] == "off"
-        assert rows["last walk"].endswith(": 8 entries of 2 inboxes were trimmed")
+        assert rows["last walk"].endswith(": trimmed 8 entries of 2 inboxes")
 
 
 def test_what_is_held_stays(tmp_path: Path) -> None:

@@ -7,10 +7,14 @@ import tomllib
 from pathlib import Path
 
 import msgspec
+import pytest
 import trio
 from click import Context, Group
 
 import roost
+from docs.site import site_in
+from docs.test_operations import everybody_comes, play
+from docs.transcript import Ids, steps
 from roost_admin.main import root
 from roost_broker.config import Config, PasswordConfig
 from roost_broker.reload import AT_ONCE, NEW_CONNECTIONS
@@ -43,6 +47,21 @@ async def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:
     assert "'hello'" in second
 
 
+@pytest.mark.process
+async def test_the_administration_of_the_readme_is_so(tmp_path: Path) -> None:
+    typed = list(steps(README[README.index("## Administration") :].partition("\n## ")[0]))
+    assert len(typed) > 3
+    ids = Ids()
+    async with site_in(tmp_path) as site:
+        await trio.to_thread.run_sync(site.start)
+        await site.create_users("alice", "bob")
+        await everybody_comes(site)
+        for step in typed:
+            status, printed = await play(site, step, ids)
+            assert status == step.wanted_status, printed
+            assert ids.match(step.printed or [], printed), printed
+
+
 def test_make_has_what_the_pages_name() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     pages = README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -51,7 +70,8 @@ def test_make_has_what_the_pages_name() -> None:
 
 
 def test_every_command_that_is_shown_is_there() -> None:
-    shown = re.findall(r"roost ((?:[a-z-]+ ?){1,2})", "\n".join(blocks(README + OPERATIONS, "console")))
+    typed = "\n".join(blocks(README + OPERATIONS, "console"))
+    shown = re.findall(r"^\$ roost ((?:[a-z-]+ ?){1,2})", typed, re.MULTILINE)
     assert len(shown) > 10
     for words in shown:
         command: object = root

@@ -59,7 +59,7 @@ def listeners(status: BrokerStatus) -> Stage:
         return Stage("listeners", "critical", "; ".join(failures))
     if not status.listeners:
         return Stage("listeners", "critical", "the broker listens nowhere")
-    return Stage("listeners", "ok", f"{', '.join(status.listeners)} take connections")
+    return Stage("listeners", "ok", f"connections are taken on {', '.join(status.listeners)}")
 
 
 def dialled(address: str) -> tuple[str, int]:

@@ -76,6 +76,7 @@ class Sessions(Acts):
                 reason=Reason.ADMINISTRATIVE_ACTION,
                 by=caller.name,
                 address=caller.address,
+                text=kick.text,
             )
             try:
                 result = await self._core.end_session(operation, kick.text)

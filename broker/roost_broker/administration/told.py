@@ -95,7 +95,7 @@ def _opened(event: SessionOpened) -> dict[str, Any]:
     over = f", took over from {event.took_over}" if event.took_over else ""
     return {
         "kind": "session opened",
-        "text": f"{how} at {event.position} of {event.head}{over}",
+        "text": f"{how}, delivery after {event.position}, head {event.head}{over}",
         "terminal": event.terminal,
         "device": event.device_id,
         "session": event.epoch,
@@ -124,9 +124,10 @@ def _closed(event: SessionClosed) -> dict[str, Any]:
 
 def _ended(event: SessionEnded) -> dict[str, Any]:
     by = f" by {event.by}" if event.by else ""
+    why = f" ({event.text})" if event.text else ""
     return {
         "kind": "session ended",
-        "text": f"ended for good: {_phrase(event.reason)}{by}",
+        "text": f"ended for good: {_phrase(event.reason)}{by}{why}",
         "session": event.epoch,
         **_who(event),
     }

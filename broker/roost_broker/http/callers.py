@@ -108,7 +108,8 @@ class BearerCallers:
 def _unauthorized(error: str = "") -> RequestFailed:
     """RFC 6750, 3.1: who shows nothing at all is told no error."""
     headers: Headers = (("www-authenticate", f'Bearer realm="roost"{error}'),)
-    return RequestFailed(401, "Unauthorized", "the bearer token of an admin is needed", headers)
+    detail = "the bearer token of an admin is needed, and none that counts was shown"
+    return RequestFailed(401, "Unauthorized", detail, headers)
 
 
 def role_needed(role: Role) -> Headers:

@@ -108,6 +108,8 @@ class SessionEnded(UserEvent, frozen=True, kw_only=True, tag=7):
     reason: int
     by: str
     address: str
+    text: str = ""
+    """Why, as whoever ended it said."""
 
 
 class LoginRefused(UserEvent, frozen=True, kw_only=True, tag=8):

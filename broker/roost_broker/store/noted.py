@@ -37,6 +37,7 @@ def session_ended(op: EndSession, terminal: str, device_id: str, epoch: int, now
         reason=op.reason,
         by=op.by,
         address=op.address,
+        text=op.text,
     )
 
 

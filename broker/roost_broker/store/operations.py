@@ -204,6 +204,8 @@ class EndSession(Operation, frozen=True, kw_only=True):
     reason: Reason
     by: str
     address: str = ""
+    text: str = ""
+    """Why, as whoever ended it said; the journal keeps it."""
     revoke: bool = False
 
 

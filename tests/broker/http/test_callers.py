@@ -108,7 +108,7 @@ async def test_anything_else_is_answered_alike(
     with pytest.raises(RequestFailed) as failed:
         await BearerCallers(house.core)(with_header(authorization.replace("{}", token)))
     assert failed.value.problem.status == 401
-    assert failed.value.problem.detail == "the bearer token of an admin is needed"
+    assert failed.value.problem.detail == "the bearer token of an admin is needed, and none that counts was shown"
     assert failed.value.headers == (("www-authenticate", 'Bearer realm="roost", error="invalid_token"'),)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
