@@ -21,6 +21,7 @@ import roost
 from admin.running import COMMAND, PASSWORD, WAIT_S, environment
 from roost_admin.api import AdminApi
 from roost_admin.failures import Failure
+from roost_protocol.admin.events import EVENTS_LIST, EventQuery
 from roost_protocol.admin.sessions import SESSIONS_LIST
 from roost_protocol.admin.users import USERS_CREATE, UserCreate
 
@@ -161,12 +162,16 @@ class Site:
                         pass
 
     async def leave(self, user: str, terminal: str) -> None:
-        """Let a device go, in all order, if it is there."""
+        """Let a device go, in all order, if it is there; return when that is in the journal."""
         scope, _ = self._devices.pop(f"{user}-{terminal}", (None, None))
         if scope is None:
             return
         scope.cancel()
-        await self.wait_until(lambda: terminal not in self.online(user))
+        await self.wait_until(lambda: terminal not in self.online(user) and self._last_event(user) == "session closed")
+
+    def _last_event(self, user: str) -> str | None:
+        page = self.api.ask(EVENTS_LIST, query=EventQuery(user=user, newest=True, limit=1))
+        return page.events[-1].kind if page.events else None
 
     async def publish(self, user: str, terminal: str, to: str, *bodies: str) -> None:
         """Messages from a device that is connected."""
