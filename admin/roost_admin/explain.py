@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 @click.argument("where", required=False, metavar="[USER[/TERMINAL]]")
 @click.argument("seq", required=False, type=SEQ)
 @click.option("--message", "message_id", metavar="ID", help="A message by its id, in every inbox that got it.")
+@click.option(
+    "--publish",
+    type=(str, SEQ),
+    metavar="DEVICE N",
+    help="What came of publish N of this DEVICE of USER, if refused too.",
+)
 @asks_broker
-def explain(api: "AdminApi", where: str | None, seq: int | None, message_id: str | None, as_json: bool) -> None:
+def explain(
+    api: "AdminApi",
+    where: str | None,
+    seq: int | None,
+    message_id: str | None,
+    publish: tuple[str, int] | None,
+    as_json: bool,
+) -> None:
     """Say why a device has, or has not, an entry of an inbox, or where a message went.
 
     From the journal and the store, not from samples: when it was stored, to which session of each device it was pushed,
@@ -32,23 +45,48 @@ def explain(api: "AdminApi", where: str | None, seq: int | None, message_id: str
         roost explain alice 1234
         roost explain --message 0193a5c2f1e80004
         roost explain bob/phone --message 0193a5c2f1e80004
+        roost explain alice --publish pc-1 17
     """
     from roost_admin.output import show_document
     from roost_protocol.admin.explain import EXPLAIN_ENTRY, EXPLAIN_MESSAGE, ExplainEntry, ExplainMessage
 
     user, _, terminal = (where or "").partition("/")
+    if publish is not None:
+        if not user or seq is not None or message_id is not None:
+            raise Failure("give USER and --publish DEVICE N, and nothing else", EX_USAGE)
+        _explain_publish(api, user, *publish, as_json=as_json)
+        return
     if message_id is not None and seq is None:
         which = ExplainMessage(user=user or None, terminal=terminal or None)
         found = api.ask(EXPLAIN_MESSAGE, message_id, query=which)
     elif message_id is None and user and seq is not None:
         found = api.ask(EXPLAIN_ENTRY, user, str(seq), query=ExplainEntry(terminal=terminal or None))
     else:
-        raise Failure("give USER and SEQ, or --message ID", EX_USAGE)
+        raise Failure("give USER and SEQ, or --message ID, or USER and --publish DEVICE N", EX_USAGE)
     if as_json:
         show_document(found)
         return
     for line in lines(found):
         click.echo(line)
+
+
+def _explain_publish(api: "AdminApi", user: str, device: str, n: int, *, as_json: bool) -> None:
+    from roost_admin.cells import printable
+    from roost_admin.output import exact_time, show_document
+    from roost_protocol.admin.explain import EXPLAIN_PUBLISH
+
+    found = api.ask(EXPLAIN_PUBLISH, user, device, str(n))
+    if as_json:
+        show_document(found)
+        return
+    stored = f"STORED {exact_time(found.time or 0)}: it is entry {found.seq} of {user}, the message {found.id}"
+    text = {
+        "stored": stored,
+        "refused": f"REFUSED: {found.reason}; nobody got it, and the device was told",
+        "long ago": "SETTLED long ago: what came of it is not kept any more",
+        "not settled": f"NOT SETTLED: it has not come, or was told to wait; the highest that is, is {found.settled_n}",
+    }[found.state]
+    click.echo(printable(f"publish {n} of {user}, device {device}: {text}"))
 
 
 def lines(found: "Explanation") -> "Iterator[str]":

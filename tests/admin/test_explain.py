@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -100,8 +101,10 @@ def test_following_goes_on_until_ctrl_c(broker: RunningBroker, tmp_path: Path, w
         assert following.stdout is not None
         if words[0] == "events":
             assert json.loads(following.stdout.readline())["kind"] == "user changed"
-        trio.run(visit)
         row: dict[str, object] = {}
+        trio.run(visit)
+        while not select.select([following.stdout], [], [], 2)[0]:
+            trio.run(visit)  # the one before came before the command had begun to look
         while row.get("kind") != "session closed":
             row = json.loads(following.stdout.readline())
         assert (row["user"], row["terminal"]) == (name, "pad")

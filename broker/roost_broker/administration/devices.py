@@ -93,8 +93,7 @@ class Devices(Acts):
             raise NotDone(refused.reason, str(refused)) from refused
         if not isinstance(result, Ended):
             known = await self._core.readers.run(self._core.store.devices, account.user)
-            which = ", ".join(each.device_id for each in known) or "none"
-            raise NotDone(Reason.NOT_FOUND, f"{account.name} has no device {device!r}; there are: {which}")
+            raise _no_device(account, device, known)
         return live
 
     def _token(self, token: Token) -> TokenRow:
@@ -106,6 +105,20 @@ class Devices(Acts):
             last_seen=token.last_seen,
             online=online,
         )
+
+
+async def known_device(core: "Core", account: Account, device: str) -> DeviceRecord:
+    """A device of a user by its id. Raises NotDone."""
+    known = await core.readers.run(core.store.devices, account.user)
+    found = next((each for each in known if each.device_id == device), None)
+    if found is None:
+        raise _no_device(account, device, known)
+    return found
+
+
+def _no_device(account: Account, device: str, known: tuple[DeviceRecord, ...]) -> NotDone:
+    which = ", ".join(each.device_id for each in known) or "none"
+    return NotDone(Reason.NOT_FOUND, f"{account.name} has no device {device!r}; there are: {which}")
 
 
 async def device_rows(core: "Core", user: int) -> tuple[DeviceRow, ...]:

@@ -6,7 +6,10 @@ Reads the store and the journal in pages, off the event loop; what is said about
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from roost_broker.administration.acts import Act, Acts, NotDone
+from roost_broker.administration.devices import known_device
 from roost_broker.explain import DeviceStory, Now
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.journal import (
@@ -27,12 +30,14 @@ from roost_broker.store.operations import Account, FoundEntry, FoundMessage, Inb
 from roost_protocol.admin.explain import (
     EXPLAIN_ENTRY,
     EXPLAIN_MESSAGE,
+    EXPLAIN_PUBLISH,
     DeviceExplained,
     ExplainEntry,
     ExplainMessage,
     Explanation,
     InboxExplained,
     MessageFacts,
+    PublishExplained,
 )
 from roost_protocol.admin.route import Route
 from roost_protocol.codec import decode_entry
@@ -60,7 +65,7 @@ class Explain(Acts):
 
     def acts(self) -> dict[Route[Any], Act]:
         """By route."""
-        return {EXPLAIN_ENTRY: self.entry, EXPLAIN_MESSAGE: self.message}
+        return {EXPLAIN_ENTRY: self.entry, EXPLAIN_MESSAGE: self.message, EXPLAIN_PUBLISH: self.publish}
 
     async def entry(self, user: str, seq: str, which: ExplainEntry = EVERY_DEVICE) -> Explanation:
         """One entry of one inbox."""
@@ -95,6 +100,27 @@ class Explain(Acts):
         facts = await self._facts(number, entry, sender.user if sender else 0, found)
         more = max(0, len(accounts) - INBOXES_MAX)
         return Explanation(message=facts, inboxes=tuple(inboxes), more=more, journal_since=await self._journal_since())
+
+    async def publish(self, user: str, device: str, n: str) -> PublishExplained:
+        """One publish of a device, of which there may be no entry: it was refused, or never came."""
+        account = await self._account(user)
+        number = _number(n)
+        known = await known_device(self._core, account, device)
+        outcome = await self._core.readers.run(self._core.store.publish_outcome, known.device, number)
+        told = PublishExplained(
+            user=user,
+            device=device,
+            n=number,
+            state="not settled",
+            settled_n=max(known.settled_n, number if outcome else 0),
+        )
+        if outcome is None:
+            return told
+        if outcome.reason == Reason.SETTLED_LONG_AGO:
+            return replace(told, state="long ago")
+        if outcome.reason != Reason.SUCCESS:
+            return replace(told, state="refused", reason=outcome.reason.phrase)
+        return replace(told, state="stored", seq=outcome.seq, id=outcome.id, time=outcome.time)
 
     # --- the message ---
 
@@ -323,7 +349,7 @@ def _entry_at(page: InboxPage, seq: int) -> Entry | None:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 16 and 1 <= int(text) <= NUMBER_MAX):
-        raise NotDone(Reason.MALFORMED_PACKET, f"a number of an inbox is 1 to {NUMBER_MAX}, not {text[:32]!r}")
+        raise NotDone(Reason.MALFORMED_PACKET, f"a number is 1 to {NUMBER_MAX}, not {text[:32]!r}")
     return int(text)
 
 

@@ -78,6 +78,7 @@ from roost_broker.store.operations import (
     MoveCursors,
     Operation,
     OperationResult,
+    Published,
     PublishMessage,
     RemoveAdmin,
     Retention,
@@ -334,6 +335,11 @@ class LmdbStore:
         """See `Store.find_entry`."""
         with self._reading() as reader:
             return reader.find_entry(user, message_id)
+
+    def publish_outcome(self, device: int, n: int) -> Published | None:
+        """See `Store.publish_outcome`."""
+        with self._reading() as reader:
+            return reader.publish_outcome(device, n)
 
     def find_message(self, message_id: int) -> FoundMessage | None:
         """See `Store.find_message`."""

@@ -123,6 +123,18 @@ def _earlier(batch: Batch, op: PublishMessage, device: DeviceRow) -> Published |
     return Published(n=n, reason=_SUCCESS, retransmission=True, seq=seq, id=message_id_text(message_id), time=time)
 
 
+def kept_outcome(row: bytes | None, n: int) -> Published | None:
+    """What a slot of the outcomes says of `n`; None if nothing."""
+    if row is None:
+        return None
+    kept, reason, seq, message_id, time, _ = OUTCOME.unpack(row)
+    if kept != n:
+        return None
+    if reason != _SUCCESS:
+        return Published(n=n, reason=Reason(reason))
+    return Published(n=n, reason=_SUCCESS, seq=seq, id=message_id_text(message_id), time=time)
+
+
 def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason) -> Published:
     """Settle `n` with a refusal."""
     batch.outcomes[_pack_slot(op.device, op.n % device.slots)] = _pack_outcome(op.n, reason, 0, 0, 0, op.digest)

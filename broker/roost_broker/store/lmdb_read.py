@@ -14,7 +14,7 @@ from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Room, used_bytes
 from roost_broker.store.lmdb_journal import read_journal
-from roost_broker.store.lmdb_publish import find_route
+from roost_broker.store.lmdb_publish import find_route, kept_outcome
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
@@ -30,6 +30,7 @@ from roost_broker.store.lmdb_tables import (
     RELATION_PREFIX,
     RELEASED,
     SCROLL,
+    SLOT,
     WITH_GROUP,
     WITH_USER,
     Tables,
@@ -57,6 +58,7 @@ from roost_broker.store.operations import (
     Hold,
     InboxPage,
     InboxSize,
+    Published,
     Retention,
     ScrollPage,
     StoredEntry,
@@ -292,6 +294,16 @@ class Reader:
             n=None if device_id is None else n,
             by_admin=device == NO_DEVICE,
         )
+
+    def publish_outcome(self, device: int, n: int) -> Published | None:
+        """See `Store.publish_outcome`."""
+        row = self._txn.get(NUMBER.pack(device), db=self._tables.cursors)
+        if row is None:
+            return None
+        _, settled_n, _, slots, long_ago = CURSOR.unpack(row)
+        if n <= max(settled_n - slots, long_ago):
+            return Published(n=n, reason=Reason.SETTLED_LONG_AGO)
+        return kept_outcome(self._txn.get(SLOT.pack(device, n % slots), db=self._tables.outcomes), n)
 
     def find_message(self, message_id: int) -> FoundMessage | None:
         """See `Store.find_message`."""

@@ -27,7 +27,7 @@ from roost_broker.store.ids import first_message_id, message_time_ms
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.memory_account_read import AccountReads
 from roost_broker.store.memory_check import check_state
-from roost_broker.store.memory_operations import Batch
+from roost_broker.store.memory_operations import Batch, outcome_of
 from roost_broker.store.memory_state import InboxEntry, State
 from roost_broker.store.operations import (
     NO_DEVICE,
@@ -54,6 +54,7 @@ from roost_broker.store.operations import (
     MoveCursors,
     Operation,
     OperationResult,
+    Published,
     PublishMessage,
     RemoveAdmin,
     Retention,
@@ -302,6 +303,10 @@ class MemoryStore(AccountReads):
         groups = [(group.name.encode(), number) for number, group in state.groups.items()]
         ahead = sorted(row for row in groups if row[0] > after.encode())
         return tuple(_group_record(state, number) for _, number in ahead[:limit])
+
+    def publish_outcome(self, device: int, n: int) -> Published | None:
+        """See `Store.publish_outcome`."""
+        return outcome_of(self._state, device, n, self._limits.publish_max)
 
     def find_entry(self, user: int, message_id: int) -> FoundEntry | None:
         """See `Store.find_entry`."""

@@ -122,6 +122,17 @@ def _settle(state: State, op: PublishMessage, outcome: Outcome) -> Published:
     return _published(op.n, outcome)
 
 
+def outcome_of(state: State, device: int, n: int, publish_max: int) -> Published | None:
+    """See `Store.publish_outcome`."""
+    known = state.devices.get(device)
+    if known is None:
+        return None
+    if n <= known.settled_n - publish_max:
+        return Published(n=n, reason=Reason.SETTLED_LONG_AGO)
+    outcome = state.outcomes.get((device, n))
+    return None if outcome is None else _published(n, outcome)
+
+
 def _published(n: int, outcome: Outcome) -> Published:
     message_id = None if outcome.message_id is None else message_id_text(outcome.message_id)
     return Published(n=n, reason=outcome.reason, seq=outcome.seq, id=message_id, time=outcome.time)

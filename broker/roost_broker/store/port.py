@@ -21,6 +21,7 @@ from roost_broker.store.operations import (
     InboxSize,
     Operation,
     OperationResult,
+    Published,
     Retention,
     ScrollPage,
     StoreStatistics,
@@ -154,6 +155,10 @@ class Store(Protocol):
 
     def find_message(self, message_id: int) -> FoundMessage | None:
         """The message, if an inbox still holds it."""
+        ...
+
+    def publish_outcome(self, device: int, n: int) -> Published | None:
+        """What a device would be told if it published `n` again, as it was; None if that was never settled."""
         ...
 
     def user_name(self, user: int) -> str | None:

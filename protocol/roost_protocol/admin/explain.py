@@ -87,6 +87,25 @@ class Explanation(Told, frozen=True, kw_only=True):
     journal_since: int
 
 
+class PublishExplained(Told, frozen=True, kw_only=True):
+    """What came of publish `n` of a device.
+
+    `stored`: it is entry `seq` of its user, the message `id`. `refused`: nobody got it, for `reason`. `not settled`: it
+    has not come here, or was told to wait. `long ago`: it was settled, and what came of it is not kept any more.
+    """
+
+    user: str
+    device: str
+    n: int
+    state: Literal["stored", "refused", "not settled", "long ago"]
+    reason: str | None = None
+    seq: int | None = None
+    id: str | None = None
+    time: int | None = None
+    settled_n: int
+    """The highest of its publishes that is settled."""
+
+
 class ExplainEntry(Asked, frozen=True, kw_only=True):
     """Which devices."""
 
@@ -115,4 +134,11 @@ EXPLAIN_MESSAGE = Route(
     gives=Explanation,
 )
 
-ROUTES = (EXPLAIN_ENTRY, EXPLAIN_MESSAGE)
+EXPLAIN_PUBLISH = Route(
+    method="GET",
+    path="/v1/users/{user}/devices/{device}/publishes/{n}/explain",
+    summary="What came of a publish of a device, also if it was refused",
+    gives=PublishExplained,
+)
+
+ROUTES = (EXPLAIN_ENTRY, EXPLAIN_MESSAGE, EXPLAIN_PUBLISH)

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from broker.house import Device, House, in_house, open_house
 from roost_broker.administration import NotDone
 from roost_broker.store.memory import MemoryStore
-from roost_broker.store.operations import Retention, Trim
+from roost_broker.store.operations import Retention, SetRelation, Trim
 from roost_protocol.admin.explain import DeviceExplained, ExplainEntry, ExplainMessage, Explanation
 from roost_protocol.admin.groups import GroupChange, GroupCreate
 from roost_protocol.admin.sessions import Kick
@@ -381,3 +381,22 @@ async def check_verdicts(house: House, play: Play) -> None:
             truth = play.truths[device.device]
             assert seq in truth.pushed or "pushed" not in whats, (seq, device)
             assert "acknowledged" not in whats or seq in truth.acknowledged, (seq, device)
+
+
+@in_house()
+async def test_a_publish_that_was_refused_is_explained(house: House) -> None:
+    alice = await house.log_in("alice")
+    block = SetRelation(user=house.number("bob"), kind="block", other="alice", present=True)
+    await house.core.batcher.run(block)
+    stored = await alice.publish(1, "user/carol")
+    await alice.publish(2, "user/bob")
+    explain = house.broker.admin.explain
+    (device,) = (await house.broker.admin.devices.list("alice")).devices
+    first, second, third = [await explain.publish("alice", device.device, str(n)) for n in (1, 2, 3)]
+    assert (first.state, first.seq, first.reason) == ("stored", stored.seq, None)
+    assert (second.state, second.seq, second.reason) == ("refused", None, "blocked")
+    assert (third.state, third.settled_n) == ("not settled", 2)
+    with pytest.raises(NotDone, match="there are: "):
+        await explain.publish("alice", "none", "1")
+    with pytest.raises(NotDone, match="a number is 1 to"):
+        await explain.publish("alice", device.device, "0")

@@ -476,6 +476,9 @@ def check_equal(both: Both) -> None:
         assert both.lmdb.find_message(message_id) == both.model.find_message(message_id)
         for user in (1, 2, 4):
             assert both.lmdb.find_entry(user, message_id) == both.model.find_entry(user, message_id)
+    for device in range(1, 5):
+        for n in range(1, 12):
+            assert both.lmdb.publish_outcome(device, n) == both.model.publish_outcome(device, n)
     for user in range(1, 5):
         for rules in (Retention(count=3), Retention(age_ms=4, bytes=400), Retention(age_ms=9, count=5, bytes=300)):
             would = both.model.would_trim(user, rules, both.now_ms)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.store.world import World
+from broker.store.world import SMALL_LIMITS, World
 from roost_broker.store.operations import (
     CreateGroup,
     ForgetDevices,
@@ -11,10 +11,12 @@ from roost_broker.store.operations import (
     Published,
     Retention,
     ScrollPage,
+    SetRelation,
     StoredEntry,
     Trim,
 )
 from roost_protocol.codec import decode_entry
+from roost_protocol.reasons import Reason
 
 PLENTY = 1_000_000
 
@@ -264,3 +266,23 @@ def test_the_name_of_a_number(world: World) -> None:
     (alice,) = world.users("alice")
     assert world.store.user_name(alice) == "alice"
     assert world.store.user_name(99) is None
+
+
+# --- one publish --------------------------------------------------------------------------------------------------
+
+
+def test_what_came_of_a_publish(world: World) -> None:
+    alice, bob, _ = world.users("alice", "bob", "carol")
+    world.one(SetRelation(user=bob, kind="block", other="alice", present=True))
+    phone = world.login("alice", "a")
+    (device,) = world.store.devices(alice)
+    stored = world.publish(phone, "user/carol")
+    refused = world.publish(phone, "user/bob")
+    found = world.store.publish_outcome(device.device, 1)
+    assert found == Published(n=1, reason=Reason.SUCCESS, seq=1, id=stored.id, time=stored.time)
+    assert world.store.publish_outcome(device.device, 2) == refused == Published(n=2, reason=Reason.BLOCKED)
+    assert world.store.publish_outcome(device.device, 3) is None
+    assert world.store.publish_outcome(99, 1) is None
+    for _ in range(SMALL_LIMITS.publish_max):
+        world.publish(phone, "user/carol")
+    assert world.store.publish_outcome(device.device, 1) == Published(n=1, reason=Reason.SETTLED_LONG_AGO)
