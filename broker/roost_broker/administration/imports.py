@@ -342,9 +342,11 @@ def _erased(exported: ExportedEntry, user: str) -> ImportedEntry:
 
 def _check_inboxes(entry: ImportedEntry, user: str, *, is_notice: bool) -> None:
     """Two users have a message between them, one has a message to himself, or a notice of an erasure."""
-    if entry.conversation == "group":
-        return
     own = entry.kind == "own"
+    if entry.conversation == "group":
+        if entry.inboxes == 1 and not own and not is_notice:
+            raise ValueError("its message, from another to a group, went to 1 inbox; it went to two at least")
+        return
     expected = 1 if own and entry.name == user else 2
     if entry.inboxes != expected and not (entry.inboxes == 1 and not own and is_notice):
         where = user_address(entry.name) if entry.name else "nobody who is known"
