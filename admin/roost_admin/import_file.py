@@ -126,6 +126,9 @@ class ExportReader:
         elif record.kind == "device":
             self.devices += 1
         else:
+            self._names += 1
+            if self._names > EXPORT_NAMES_MAX:
+                raise self._unfit("one more", f"at most {EXPORT_NAMES_MAX} groups, contacts and blocks")
             self._check_name(str(getattr(record, record.kind)))
 
     def _check_account(self, account: ExportedAccount) -> None:
@@ -140,9 +143,6 @@ class ExportReader:
         self._last_seq = account.floor - 1
 
     def _check_name(self, name: str) -> None:
-        self._names += 1
-        if self._names > EXPORT_NAMES_MAX:
-            raise self._unfit(f"one more: {printable(name)}", f"at most {EXPORT_NAMES_MAX} groups, contacts and blocks")
         try:
             check_name(name)
         except ValueError as error:
