@@ -6,7 +6,11 @@ from roost_broker.store.fsck_problems import AWAITED_ASTRAY
 from roost_broker.store.fsck_snapshot import Snapshot, Step, text
 from roost_broker.store.lmdb_tables import NUMBER
 
-_TABLES = {0: ("user", "users", "names"), 1: ("group", "groups", "group_names")}
+_TABLES = {0: ("user", "users", "names"), 1: ("group", "groups", "group_names"), 2: ("user", "users", "")}
+"""By how a key begins: what sort of number it is, and where the number and the name must not be.
+
+2: a user who was removed, whose name may be another's, and of whom something may be left.
+"""
 
 
 def check_awaited(snapshot: Snapshot) -> Iterator[Step]:
@@ -19,10 +23,11 @@ def check_awaited(snapshot: Snapshot) -> Iterator[Step]:
                 continue
             (number,) = NUMBER.unpack(value)
             snapshot.note(kind, number)
-            if snapshot.get(table, value) is not None:
+            there = snapshot.user_name(number) if not names else snapshot.get(table, value)
+            if there is not None:
                 found = f"{text(key[1:])} → {kind} {number}, who is there"
                 yield _astray(snapshot, found, "the number of nobody")
-            elif snapshot.get(names, key[1:]) is not None:
+            elif names and snapshot.get(names, key[1:]) is not None:
                 yield _astray(snapshot, f"{text(key[1:])} → {kind} {number}, but there is such a name", "no such row")
         yield len(chunk)
 

@@ -12,7 +12,8 @@ message is here as long as one inbox holds it, and importing another of its inbo
 who are imported one after the other end up as they were, whoever is the first.
 
 Whom an entry is with may not be here. Then a number is kept for him (`awaited`), which he gets if he comes later, so
-that the conversation is the same one. The same for groups.
+that the conversation is the same one. The same for groups. A user who was removed here, and not erased, gets the number
+back that he had, if the export is of that life of his inbox: others have entries of conversations with him.
 
 Results here are kinds of `Done`.
 """

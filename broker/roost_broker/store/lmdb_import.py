@@ -51,6 +51,7 @@ from roost_broker.store.lmdb_tables import (
     read_released,
     read_start,
     removal_record,
+    returning_key,
     user_record,
 )
 from roost_broker.store.noted import user_imported
@@ -77,8 +78,9 @@ def begin_import(batch: Batch, op: BeginImport) -> ImportBegun | Refused:
         return _begun(batch, number, user.importing, fresh=False)
     if _is_being_cleared(batch, op.name):
         return import_refusals.still_clearing(op.name)
-    number = take_number(batch, "user", op.name)
     memory, source = batch.memory, op.source
+    was = batch.txn.pop(returning_key(source.incarnation, op.name), db=batch.tables.awaited)
+    number = take_number(batch, "user", op.name, was)
     memory.forget_routes()
     memory.last_device += 1
     importing = ImportRecord(
@@ -138,9 +140,9 @@ def _is_being_cleared(batch: Batch, name: str) -> bool:
     return False
 
 
-def take_number(batch: Batch, kind: AddressKind, name: str) -> int:
-    """The number of a user or group that comes to be: the one that was kept for it, or a new one."""
-    value = batch.txn.pop(awaited_key(kind, name), db=batch.tables.awaited)
+def take_number(batch: Batch, kind: AddressKind, name: str, was: bytes | None = None) -> int:
+    """The number of a user or group that comes to be: the one that was kept for it, what it `was`, or a new one."""
+    value = batch.txn.pop(awaited_key(kind, name), db=batch.tables.awaited) or was
     return _new_number(batch, kind) if value is None else int(NUMBER.unpack(value)[0])
 
 

@@ -31,6 +31,7 @@ from roost_broker.store.lmdb_tables import (
     number_at_end,
     pack_record,
     removal_record,
+    returning_key,
 )
 from roost_broker.store.lmdb_trim import clear_entries
 from roost_broker.store.noted import group_changed, user_disabled, user_removed
@@ -91,6 +92,8 @@ def remove_user(batch: Batch, op: RemoveUser) -> UserRemoved | Refused:
     for session in keys_with_prefix(txn, tables.sessions, key):
         txn.delete(session, db=tables.sessions)
         batch.memory.fences.pop((op.user, session[NUMBER.size :].decode()), None)
+    if not op.erase:
+        txn.put(returning_key(user.incarnation, user.name), key, db=tables.awaited)
     devices = _forget_devices(batch, op.user)
     leave_groups(batch, op.user)
     for relation in keys_with_prefix(txn, tables.relations, key):

@@ -59,7 +59,7 @@ class Tables(NamedTuple):
     journal_subjects: "lmdb._Database"  # kind of subject, its number, number of the record → nothing
     admins: "lmdb._Database"  # name of an admin → AdminRecord
     removals: "lmdb._Database"  # removed user → RemovalRecord; user, kind of conversation, peer → ErasedRecord
-    awaited: "lmdb._Database"  # kind, name of a user or group that is not here → the number that is kept for it
+    awaited: "lmdb._Database"  # kind, name of a user or group that is not here → the number that is kept; see below
 
 
 META_SCHEMA = b"schema"
@@ -254,11 +254,17 @@ def name_key(number: int, name: str) -> bytes:
 
 
 _AWAITED = {"user": b"\0", "group": b"\1"}
+_RETURNING = b"\2"
 
 
 def awaited_key(kind: str, name: str) -> bytes:
-    """The key of somebody who is not here."""
+    """The key of somebody who is not here, but in a conversation with somebody who is."""
     return _AWAITED[kind] + name.encode()
+
+
+def returning_key(incarnation: str, name: str) -> bytes:
+    """The key of a user who was removed, and can be imported again: others have entries of conversations with him."""
+    return _RETURNING + incarnation.encode() + name.encode()
 
 
 class Released(NamedTuple):

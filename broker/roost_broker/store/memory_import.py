@@ -31,7 +31,7 @@ def begin_import(state: State, op: BeginImport, batch: Batch) -> ImportBegun | R
         return _begun(state, account.user, fresh=False)
     if any(removed.account.name == op.name for removed in state.removed.values()):
         return import_refusals.still_clearing(op.name)
-    user = state.new_user(op.name)
+    user = state.new_user(op.name, state.returning.pop((op.source.incarnation, op.name), 0))
     state.last_device += 1
     state.users[user] = Account(
         user=user,

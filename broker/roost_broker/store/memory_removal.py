@@ -74,6 +74,8 @@ def remove_user(state: State, op: RemoveUser, batch: Batch) -> UserRemoved | Ref
         return refusals.no_such_user(op.user)
     account = state.users.pop(op.user)
     state.importing.pop(op.user, None)
+    if not op.erase:
+        state.returning[account.incarnation, account.name] = op.user
     state.removed[op.user] = Removed(account=account, at=batch.now_ms, until_id=batch.next_message_id, erasing=op.erase)
     state.sessions = {key: session for key, session in state.sessions.items() if key[0] != op.user}
     for device in state.devices_of(op.user):

@@ -154,6 +154,8 @@ class State(Struct, kw_only=True):
     importing: dict[int, Importing] = field(default_factory=dict)
     awaited: dict[tuple[AddressKind, str], int] = field(default_factory=dict)
     """Users and groups that are not here → the number that is kept for them."""
+    returning: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(Incarnation, name) of removed users → what their number was, if they are imported again."""
     heads: dict[int, int] = field(default_factory=dict)
     """User → the highest number in his inbox; none: 0."""
     starts: dict[int, Start] = field(default_factory=dict)
@@ -193,9 +195,9 @@ class State(Struct, kw_only=True):
         self.last_group += 1
         return self.last_group
 
-    def new_user(self, name: str) -> int:
-        """The number of a user who comes to be: the one that was kept for him, or a new one."""
-        return self.awaited.pop(("user", name), 0) or self.new_number("user")
+    def new_user(self, name: str, was: int = 0) -> int:
+        """The number of a user who comes to be: the one that was kept for him, what it `was`, or a new one."""
+        return self.awaited.pop(("user", name), 0) or was or self.new_number("user")
 
     def new_group(self, name: str) -> int:
         """The same for a group."""

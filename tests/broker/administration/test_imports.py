@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -172,8 +173,8 @@ async def test_the_journal_says_who_did_it(house: House) -> None:
     await house.broker.admin.users.remove("alice")
     await bring(house, records)
     rows = house.store.read_journal(user_subject(house.number("alice")), limit=99).rows
-    changes = [row.event for row in rows if isinstance(row.event, UserChanged)]
-    assert [(event.what, event.by) for event in changes] == [("being imported", "root"), ("imported", "root")]
+    changes = [(row.event.what, row.event.by) for row in rows if isinstance(row.event, UserChanged)]
+    assert changes == [("created", ""), ("removed", ""), ("being imported", "root"), ("imported", "root")]
 
 
 @in_house()
@@ -198,6 +199,25 @@ async def test_a_cut_import_goes_on_or_is_undone(house: House) -> None:
     assert house.store.account("alice") is None
     await bring(house, records)
     assert [entry.seq for entry in entries_of(await export(house, "alice"))] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@in_house()
+async def test_sessions_from_before_the_removal_are_gone_when_messages_come(house: House) -> None:
+    """Of an inbox that was longer then: what is in memory of it must not meet what comes."""
+    alice, bob = await house.log_in("alice"), await house.log_in("bob")
+    await house.fill(alice, "user/bob", 3)
+    records = await export(house, "alice")
+    await house.fill(alice, "user/bob", 3, first=4)
+    before = house.number("alice")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(house.broker.admin.users.remove, "alice")
+        await trio.testing.wait_all_tasks_blocked()
+    await bring(house, records)
+    assert house.number("alice") == before
+    assert not house.core.delivery.is_live(before)
+    await bob.rest()
+    assert (await bob.publish(1, "user/alice")).reason == Reason.SUCCESS
+    assert house.store.inbox_size(before).head == 4
 
 
 @in_house()

@@ -361,6 +361,8 @@ DAMAGES = (
            "awaited-astray", "awaited"),
     damage("awaited, but there", lambda rows: rows.put("awaited", b"\0dave", NUMBERED(NOBODY)), "awaited-astray",
            "awaited"),
+    damage("back, but there", lambda rows: rows.put("awaited", b"\2" + b"0" * 16 + b"dave", NUMBERED(DAVE)),
+           "awaited-astray", "awaited"),
     damage("odd one awaited", lambda rows: rows.put("awaited", b"odd", b"x"), "awaited-astray", "awaited"),
     # --- removals ---
     damage("removal lost", lambda rows: rows.edit_record("users", NUMBERED(DAVE), user_record, removed=True),

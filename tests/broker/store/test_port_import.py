@@ -8,7 +8,14 @@ from msgspec.structs import replace
 
 from broker.store.tables import check_tables
 from broker.store.world import SMALL_LIMITS, START_MS, World, make_store, reason_of, seeded
-from roost_broker.store.account_operations import Cleared, ClearRemoved, EraseMessages, RemoveUser, SetDisabled
+from roost_broker.store.account_operations import (
+    Cleared,
+    ClearRemoved,
+    EraseMessages,
+    RemoveUser,
+    SetDisabled,
+    TellErased,
+)
 from roost_broker.store.import_operations import (
     AHEAD_MS,
     BeginImport,
@@ -350,13 +357,45 @@ def test_back_after_a_removal(world: World) -> None:
     world.publish(phone, "user/alice", "to myself")
     before, theirs = inbox(world), inbox(world, "bob")
     origins = world.store.entry_origins(1, 0, 9)
+    account = world.store.account("alice")
+    assert account is not None
     world.one(RemoveUser(user=1))
     world.one(ClearRemoved(user=1, rows_max=99))
-    begin(world)
+    assert begin(world, source=replace(SOURCE, incarnation=account.incarnation)).user == 1
     assert give(world, *map(exported, before, origins)) == EntriesImported(stored=1, shared=2)
     finish(world)
     assert [each.encoded for each in inbox(world)] == [each.encoded for each in before]
     assert inbox(world, "bob") == theirs
+    scrolled = world.store.read_conversation(2, "user/alice", limit=9, bytes_max=9_999)
+    assert [each.seq for each in scrolled.entries] == [1, 2], "his conversation with her is with her again"
+    assert findings(world) == []
+
+
+def test_who_had_the_name_before_is_another(world: World) -> None:
+    """Created anew, from another life of the inbox, or erased: no conversation of others becomes his."""
+    world.users("alice")
+    account = world.store.account("alice")
+    assert account is not None
+    world.one(RemoveUser(user=1))
+    world.one(ClearRemoved(user=1, rows_max=99))
+    assert begin(world).user == 2, "an export of another life"
+    world.one(RemoveUser(user=2))
+    world.one(ClearRemoved(user=2, rows_max=99))
+    assert world.users("alice") == [3]
+    third = world.store.account("alice")
+    assert third is not None
+    world.one(RemoveUser(user=3, erase=True))
+    back = BeginImport(name="alice", password_hash="x", source=replace(SOURCE, incarnation=third.incarnation))
+    assert reason_of(world.one(back)) is Reason.SERVER_BUSY
+    world.one(EraseMessages(user=3, looked_at_max=9, erased_max=9))
+    world.one(TellErased(user=3))
+    world.one(ClearRemoved(user=3, rows_max=99))
+    begun = world.one(back)
+    assert isinstance(begun, ImportBegun)
+    assert begun.user == 4, "he was erased"
+    world.one(RemoveUser(user=4))
+    world.one(ClearRemoved(user=4, rows_max=99))
+    assert begin(world, source=replace(SOURCE, incarnation=account.incarnation)).user == 1, "an export of the first"
     assert findings(world) == []
 
 
