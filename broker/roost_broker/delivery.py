@@ -180,11 +180,6 @@ class Delivery:
         inbox.sessions.append(session)
         return inbox
 
-    def is_live(self, user: int) -> bool:
-        """Whether a session has the inbox of `user`, even one that is only being closed."""
-        inbox = self._inboxes.get(user)
-        return inbox is not None and bool(inbox.sessions)
-
     def leave(self, session: "Session") -> None:
         """A session ends; the last one takes the live inbox with it."""
         inbox = session.inbox

@@ -61,9 +61,6 @@ INBOXES_MOST = 1_000_000
 
 _SECRET_BYTES = 32
 
-LOOK_AGAIN_S = 0.05
-"""Between two looks at whether a session has ended that is being closed."""
-
 
 class _Unfit(Exception):
     """An entry that cannot be; the message says what was found, and what is allowed."""
@@ -217,21 +214,8 @@ class Imports(Acts):
         """From now on messages come for the user. Again is no error."""
         del caller
         account = await self._importing(name)
-        await self._wait_gone(account)
         await self._run(OpenImport(user=account.user), Done)
         return ImportStep(user=name)
-
-    async def _wait_gone(self, account: Account) -> None:
-        """Wait for the sessions that the user had before he was removed: their inbox is in memory as it was then.
-
-        No other can begin, as the account is disabled, and cannot be enabled before it is open.
-        """
-        delivery = self._core.delivery
-        with trio.move_on_after(self._core.limits.write_timeout_s) as waiting:
-            while delivery.is_live(account.user):  # noqa: ASYNC110 - seldom, and for moments: no event is kept for it
-                await trio.sleep(LOOK_AGAIN_S)
-        if waiting.cancelled_caught:
-            raise NotDone(Reason.SERVER_BUSY, f"a session that {account.name!r} had before is still being closed")
 
     async def end(self, name: str, caller: Caller = PROGRAM) -> ImportStep:
         """The import is done."""

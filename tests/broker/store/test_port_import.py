@@ -520,6 +520,20 @@ def test_a_conversation_waits_for_who_is_not_here(world: World) -> None:
     assert findings(world) == []
 
 
+def test_whoever_is_not_here_is_the_same_for_all(world: World) -> None:
+    """In a later slice, and in the inbox of another."""
+    begin(world, source=replace(SOURCE, head=2))
+    for each in (own(1, "group/team", inboxes=3), own(2, "group/team", inboxes=3)):
+        give(world, each)
+    finish(world)
+    bring(world, as_bob_has_it(own(1, "group/team", inboxes=3), 1), name="bob")
+    world.one(CreateGroup(name="team", owner=world.numbers["bob"]))
+    for name, seqs in (("alice", [1, 2]), ("bob", [1])):
+        page = world.store.read_conversation(world.numbers[name], "group/team", limit=9, bytes_max=9_999)
+        assert [each.seq for each in page.entries] == seqs
+    assert findings(world) == []
+
+
 def mark() -> Any:
     from roost_broker.store.operations import ConversationMark
 
