@@ -182,23 +182,28 @@ class Imports(Acts):
             return RelationsImported(taken=len(wanted) - len(left_out), left_out=tuple(left_out))
         account = await self._importing(name)
         texts: dict[tuple[str, str], str] = {}
+        failures: list[CommitRefused] = []
         async with trio.open_nursery() as nursery:
             for kind, other in wanted:
-                nursery.start_soon(self._take, account, kind, other, texts)
+                nursery.start_soon(self._take, account, kind, other, texts, failures)
+        if failures:
+            raise NotDone(failures[0].reason, str(failures[0])) from failures[0]
         left_out = [
             LeftOut(kind=kind, name=other, text=texts[kind, other]) for kind, other in wanted if (kind, other) in texts
         ]
         return RelationsImported(taken=len(wanted) - len(left_out), left_out=tuple(left_out))
 
-    async def _take(self, account: Account, kind: str, other: str, texts: dict[tuple[str, str], str]) -> None:
-        """Have one relation committed, and note why if it may not be. What the store cannot write now is noted too."""
+    async def _take(
+        self, account: Account, kind: str, other: str, texts: dict[tuple[str, str], str], failures: list[CommitRefused]
+    ) -> None:
+        """Have one relation committed, and note why if it may not be, or cannot be now (`CommitRefused`)."""
         operation: Operation = SetRelation(user=account.user, kind=kind, other=other, present=True)
         if kind == "group":
             operation = ChangeMembers(group=other, by=None, add=(account.name,))
         try:
             result = await self._core.batcher.run(operation)
         except CommitRefused as refused:
-            texts[kind, other] = str(refused)
+            failures.append(refused)
             return
         if isinstance(result, Refused):
             texts[kind, other] = result.text or result.reason.phrase

@@ -17,6 +17,7 @@ from broker.house import House, in_house, open_house
 from broker.store.world import seeded
 from roost_broker.administration import NotDone
 from roost_broker.administration.imports import SLICE_ENTRIES
+from roost_broker.store import CommitRefused
 from roost_broker.store.account_operations import RemoveUser
 from roost_broker.store.import_operations import BeginImport, ImportEntries
 from roost_broker.store.journal import UserChanged, user_subject
@@ -265,6 +266,8 @@ async def test_what_is_not_here_is_left_out(house: House) -> None:
         ("group", "gone", "there is no group 'gone'"),
     ]
     assert [(each.kind, each.name) for each in checked.left_out] == [(each.kind, each.name) for each in told.left_out]
+    house.store.faults.append(CommitRefused("full"))
+    assert "full" in str(await refusal(admin.imports.relations("zoe", given_, ROOT))), "so that it is tried again"
     assert (await admin.groups.show("team")).members == ("bob", "zoe")
     assert (await admin.relations.list("block", "zoe")).others == ("carol",)
 
