@@ -132,7 +132,7 @@ def test_the_broker_is_killed_and_the_import_goes_on(tmp_path: Path, slices: int
                 broker.api,
                 ExportReader(stream, str(file)),
                 dry_run=False,
-                progress=lambda *_: killed_after(broker, slices),  # type: ignore[arg-type, return-value]
+                progress=lambda *_: killed_after(broker, slices),  # type: ignore[arg-type]
             ).run()
         assert caught.value.exit_code == EX_UNAVAILABLE
         assert "go on with the same command, or undo it with `roost users remove alice`" in caught.value.message
