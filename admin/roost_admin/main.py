@@ -26,6 +26,7 @@ from roost_admin.export import export
 from roost_admin.failures import EX_USAGE
 from roost_admin.fsck import fsck
 from roost_admin.groups import groups
+from roost_admin.imports import import_
 from roost_admin.inbox import inbox
 from roost_admin.options import Place, context_option, place_options
 from roost_admin.relations import blocks, contacts
@@ -181,6 +182,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     restore,
     compact,
     export,
+    import_,
     erase,
     config,
     reload,

@@ -88,7 +88,7 @@ def show(api: "AdminApi", name: str, as_json: bool) -> None:
     show_facts(
         {
             "User": user.name,
-            "State": "disabled" if user.disabled else "active",
+            "State": "being imported" if user.importing else "disabled" if user.disabled else "active",
             "Created": local_time(user.created),
             "Online": ", ".join(user.online) or "-",
             "Inbox": f"{user.floor} to {user.head}, {byte_size(user.bytes)}" if kept else f"empty, head {user.head}",
@@ -200,5 +200,5 @@ def _cells(row: "UserRow") -> list[str]:
     from roost_admin.output import local_time
 
     online = ", ".join(row.online) or "-"
-    state = "disabled" if row.disabled else "active"
+    state = "importing" if row.importing else "disabled" if row.disabled else "active"
     return [row.name, online, str(row.devices), str(row.head), str(row.floor), local_time(row.created), state]

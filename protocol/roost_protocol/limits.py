@@ -42,11 +42,18 @@ NUMBER_MAX = 2**53 - 1
 FRAME_OVERHEAD_BYTES = 2_048
 """What a frame may need beside its body: every name, id and key at its longest, and the header."""
 
+EXPORT_NAMES_MAX = 200_000
+"""Groups, contacts and blocked users in one export: as many as the limits can allow a user; memory of who imports."""
+
 KIB = 1024
 MIB = 1024 * KIB
 
 FRAME_BYTES_MOST = 16 * MIB
 """Bytes in a frame that no site may exceed, and no device need take."""
+
+
+EXPORT_LINE_BYTES_MAX = 6 * 12 * MIB + FRAME_OVERHEAD_BYTES
+"""Bytes in a line of an export: the largest body that a site can allow, of characters that JSON writes with six."""
 
 
 class Bound(NamedTuple):

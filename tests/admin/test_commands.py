@@ -53,6 +53,7 @@ IN_OTHER_TESTS = {
     ("restore",),
     ("compact",),
     ("inbox", "tail"),
+    ("import",),
 }
 
 ARGUMENTS = {

@@ -1,14 +1,24 @@
 """Exporting a user."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from roost_broker.administration.acts import Act, Acts
 from roost_broker.administration.devices import device_rows
-from roost_broker.store.operations import Account, StoredEntry
-from roost_protocol.admin.export import EXPORT, Exported, ExportedAccount, ExportedEntry
+from roost_broker.store import Store
+from roost_broker.store.ids import message_id_text
+from roost_broker.store.import_operations import EntryOrigin
+from roost_broker.store.operations import Account, InboxPage, StoredEntry
+from roost_protocol.admin.export import EXPORT, ErasedEntry, Exported, ExportedAccount, ExportedEntry
 from roost_protocol.admin.route import PROGRAM, Caller, Route
 from roost_protocol.codec import decode_entry
+
+
+class _Page(NamedTuple):
+    """A page of an inbox, and what it says of each entry besides the message, by number."""
+
+    page: InboxPage
+    origins: dict[int, EntryOrigin]
 
 
 class Export(Acts):
@@ -30,7 +40,7 @@ class Export(Acts):
         """
         core = self._core
         user = account.user
-        extent = await core.readers.run(core.store.inbox_size, user)
+        page, origins = await self._page(user, 0)
         yield Exported(
             kind="account",
             account=ExportedAccount(
@@ -38,8 +48,9 @@ class Export(Acts):
                 created=account.created,
                 disabled=account.disabled,
                 incarnation=account.incarnation,
-                floor=extent.floor,
-                head=extent.head,
+                floor=page.floor,
+                head=page.head,
+                floor_reason=page.floor_reason,
             ),
         )
         for device in await device_rows(core, user):
@@ -50,28 +61,53 @@ class Export(Acts):
             yield Exported(kind="contact", contact=contact)
         for blocked in await core.readers.run(core.store.relations, user, "block"):
             yield Exported(kind="block", block=blocked)
-        entries = 0
-        position = extent.floor - 1
-        limits = core.limits
-        while position < extent.head:
-            page = await core.readers.run(
-                core.store.read_inbox, user, position, limits.page_entries_max, limits.page_bytes_max
-            )
+        entries, head = 0, page.head
+        while page.entries:
             for entry in page.entries:
-                if entry.seq <= extent.head:
+                origin = origins.get(entry.seq)
+                if entry.seq <= head and origin is not None:
                     entries += 1
-                    yield Exported(kind="entry", entry=_entry(entry))
-            position = page.entries[-1].seq if page.entries else extent.head
+                    yield Exported(kind="entry", entry=_entry(entry, origin))
+            if page.entries[-1].seq >= head:
+                break
+            page, origins = await self._page(user, page.entries[-1].seq)
         # What was removed meanwhile may have been read in part: then there is no end.
         if await core.readers.run(core.store.user_name, user) is not None:
             yield Exported(kind="end", end=entries)
 
+    async def _page(self, user: int, after: int) -> _Page:
+        limits = self._core.limits
+        return await self._core.readers.run(
+            _read, self._core.store, user, after, limits.page_entries_max, limits.page_bytes_max
+        )
 
-def _entry(stored: StoredEntry) -> ExportedEntry:
+
+def _read(store: Store, user: int, after: int, entries_max: int, bytes_max: int) -> _Page:
+    """A page with the origins of its entries. What is trimmed between the two reads has none, and is passed over."""
+    page = store.read_inbox(user, after, entries_max, bytes_max)
+    if not page.entries:
+        return _Page(page, {})
+    origins = store.entry_origins(user, page.entries[0].seq - 1, len(page.entries))
+    return _Page(page, {origin.seq: origin for origin in origins})
+
+
+def _entry(stored: StoredEntry, origin: EntryOrigin) -> ExportedEntry:
     return ExportedEntry(
         seq=stored.seq,
         kind=stored.kind,
         device=stored.device_id,
         n=stored.n,
         entry=None if stored.encoded is None else decode_entry(stored.encoded),
+        inboxes=origin.inboxes,
+        erased=_erased(origin) if stored.encoded is None else None,
+    )
+
+
+def _erased(origin: EntryOrigin) -> ErasedEntry:
+    return ErasedEntry(
+        id=message_id_text(origin.message_id),
+        bytes=origin.size,
+        own=origin.own,
+        conversation=None if origin.name is None else f"{origin.conversation}/{origin.name}",
+        kind=origin.conversation,
     )

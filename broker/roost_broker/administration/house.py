@@ -15,6 +15,7 @@ from roost_broker.administration.export import Export
 from roost_broker.administration.fsck import Fsck
 from roost_broker.administration.groups import Groups
 from roost_broker.administration.health import HealthActs
+from roost_broker.administration.imports import Imports
 from roost_broker.administration.inbox import Inboxes
 from roost_broker.administration.messages import Messages
 from roost_broker.administration.relations import Relations
@@ -51,6 +52,7 @@ class Administration:
         self.relations = Relations(core)
         self.erase = Erase(core)
         self.export = Export(core)
+        self.imports = Imports(core)
         self.explain = Explain(core)
         self.events = Events(core)
         self.top = TopActs(core, server)
@@ -72,6 +74,7 @@ class Administration:
             self.relations,
             self.erase,
             self.export,
+            self.imports,
             self.explain,
             self.events,
             self.top,

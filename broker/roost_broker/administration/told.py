@@ -173,7 +173,8 @@ def _forgotten(event: DeviceForgotten) -> dict[str, Any]:
 
 
 def _user(event: UserChanged) -> dict[str, Any]:
-    return {"kind": "user changed", "text": f"account {event.name}: {event.what}", "user": event.name}
+    told = {"kind": "user changed", "text": f"account {event.name}: {event.what}", "user": event.name}
+    return {**told, "by": event.by} if event.by else told
 
 
 def _relation(event: RelationChanged) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Users(Acts):
                 floor=row.floor,
                 devices=row.devices,
                 online=tuple(sorted(session.terminal for session in core.directory.of(row.user))),
+                importing=row.importing,
             )
             for row in rows[:limit]
         )
@@ -104,6 +105,7 @@ class Users(Acts):
             contacts=len(contacts),
             blocks=len(blocks),
             devices=devices,
+            importing=account.importing,
         )
 
     async def set_password(self, name: str, new: PasswordSet, caller: Caller = PROGRAM) -> UserChanged:

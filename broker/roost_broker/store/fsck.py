@@ -35,6 +35,7 @@ from roost_broker.store.fsck_devices import (
     check_sessions,
     check_tokens,
 )
+from roost_broker.store.fsck_import import check_awaited
 from roost_broker.store.fsck_inboxes import check_inboxes
 from roost_broker.store.fsck_messages import check_messages
 from roost_broker.store.fsck_problems import UNREADABLE
@@ -66,6 +67,7 @@ STAGES = (
     Stage("memberships", check_memberships, ("memberships",)),
     Stage("relations", check_relations, ("relations",)),
     Stage("removals", check_removals, ("removals",)),
+    Stage("those who are awaited", check_awaited, ("awaited",)),
     Stage("devices", check_devices, ("devices",)),
     Stage("ids of devices", check_device_ids, ("device_ids",)),
     Stage("tokens", check_tokens, ("tokens",)),

@@ -39,7 +39,10 @@ from roost_broker.store.lmdb_tables import (
     NUMBER_END,
     PAIR,
     RELEASED,
+    RELEASED_COUNT,
     WITH_GROUP,
+    Released,
+    read_released,
 )
 from roost_protocol.codec import decode_entry
 from roost_protocol.limits import FINDINGS_MAX
@@ -200,14 +203,25 @@ def _load_released(snapshot: Snapshot, released: _Table, part: _Slice) -> Iterat
         if message is None:
             if len(part.left) < LEFT_MAX:
                 part.left.add(message_id)
-        elif len(value) != RELEASED.size or not RELEASED.unpack(value)[0]:
+        elif (row := _released(value)) is None or not row.times:
             yield snapshot.finding(
                 RELEASED_INVALID, "released", message=message_id, found=f"the bytes {value[:16].hex()}",
                 expected="how many inboxes have let go of the message, 1 at least",
             )  # fmt: skip
         else:
-            message.released = RELEASED.unpack(value)[0]
+            message.released = row.times
+            message.inboxes = row.inboxes
+            if row.size and message.size not in (row.size, SIZE_UNKNOWN):
+                yield snapshot.finding(
+                    SIZE_WRONG, "released", message=message_id, found=f"a message of {message.size} bytes",
+                    expected=f"{row.size} bytes, as the count of its inboxes says",
+                )  # fmt: skip
     yield rows % PAUSE_ROWS
+
+
+def _released(value: bytes) -> Released | None:
+    """What a row says; None if it makes no sense."""
+    return read_released(value) if len(value) in (RELEASED.size, RELEASED_COUNT.size) else None
 
 
 # --- the entries of a slice ---------------------------------------------------------------------------------------

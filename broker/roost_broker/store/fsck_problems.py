@@ -41,6 +41,7 @@ MEMBER_ASTRAY = _damage("member-astray", "Messages to the group fail for all, or
 MEMBER_HALF = _damage("member-half", "The group and the user disagree on whether he is a member")
 REMOVAL_LOST = _damage("removal-lost", "What is left of a removed user stays for ever")
 REMOVAL_ASTRAY = _damage("removal-astray", "The entries of a user who is there may be cleared away, so stop the broker")
+AWAITED_ASTRAY = _damage("awaited-astray", "A user or group that comes may get the number of another")
 RELATION_ASTRAY = _damage("relation-astray", "The user's list of contacts or blocked users cannot be read")
 
 # --- devices, sessions, outcomes ---

@@ -145,6 +145,8 @@ class UserChanged(UserEvent, frozen=True, kw_only=True, tag=11):
 
     name: str
     what: str
+    by: str = ""
+    """The admin who did it, where that is recorded."""
 
 
 class RelationChanged(UserEvent, frozen=True, kw_only=True, tag=12):

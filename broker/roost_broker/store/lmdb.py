@@ -29,6 +29,7 @@ from roost_broker.store import (
     lmdb_accounts,
     lmdb_admins,
     lmdb_erasure,
+    lmdb_import,
     lmdb_journal,
     lmdb_publish,
     lmdb_removal,
@@ -50,6 +51,7 @@ from roost_broker.store.account_operations import (
 )
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
 from roost_broker.store.fsck import walk
+from roost_broker.store.import_operations import BeginImport, EndImport, EntryOrigin, ImportEntries, OpenImport
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_account_read import AccountReader
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
@@ -135,6 +137,10 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         ClearRemoved: lmdb_removal.clear_removed,
         EraseMessages: lmdb_erasure.erase_messages,
         TellErased: lmdb_erasure.tell_erased,
+        BeginImport: lmdb_import.begin_import,
+        ImportEntries: lmdb_import.import_entries,
+        OpenImport: lmdb_import.open_import,
+        EndImport: lmdb_import.end_import,
     }
 )
 
@@ -387,6 +393,11 @@ class LmdbStore:
         """See `Store.time_of`."""
         with self._reading() as reader:
             return reader.time_of(user, seq)
+
+    def entry_origins(self, user: int, after: int, entries_max: int) -> tuple[EntryOrigin, ...]:
+        """See `Store.entry_origins`."""
+        with self._reading() as reader:
+            return lmdb_import.entry_origins(reader.txn, self._tables, user, after, entries_max)
 
     def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
         """See `Store.removals`."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from roost_broker.store import refusals
+from roost_broker.store import import_refusals, refusals
 from roost_broker.store.ids import new_incarnation
 from roost_broker.store.journal import UserChanged
-from roost_broker.store.lmdb_batch import Batch, find_user
+from roost_broker.store.lmdb_batch import Batch, find_user, is_closed
+from roost_broker.store.lmdb_import import take_number
 from roost_broker.store.lmdb_sessions import revoke_token
 from roost_broker.store.lmdb_tables import (
     NUMBER,
@@ -48,9 +49,8 @@ def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
     """Create an account."""
     if batch.txn.get(op.name.encode(), db=batch.tables.names) is not None:
         return refusals.user_exists(op.name)
-    memory = batch.memory
-    memory.forget_routes()
-    memory.last_user = number = memory.last_user + 1
+    batch.memory.forget_routes()
+    number = take_number(batch, "user", op.name)
     user = UserRecord(
         name=op.name,
         password_hash=op.password_hash,
@@ -96,8 +96,11 @@ def create_group(batch: Batch, op: CreateGroup) -> Done | Refused:
     """Create a group of its owner and members."""
     if batch.txn.get(op.name.encode(), db=batch.tables.group_names) is not None:
         return refusals.group_exists(op.name)
-    if find_user(batch, op.owner) is None:
+    owner = find_user(batch, op.owner)
+    if owner is None:
         return refusals.no_such_user(op.owner)
+    if is_closed(owner):
+        return import_refusals.being_imported(owner.name)
     members = _numbers(batch, op.members)
     if isinstance(members, Refused):
         return members
@@ -105,8 +108,7 @@ def create_group(batch: Batch, op: CreateGroup) -> Done | Refused:
     refused = _too_many(batch, set(), members)
     if refused is not None:
         return refused
-    memory = batch.memory
-    memory.last_group = number = memory.last_group + 1
+    number = take_number(batch, "group", op.name)
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.group_names)
     put_group(batch, number, GroupRecord(op.name, op.owner), set(), members)
     batch.note(group_changed(number, op.name, op.owner, set(), members, batch.now_ms))
@@ -177,7 +179,11 @@ def _numbers(batch: Batch, names: tuple[str, ...]) -> set[int] | Refused:
         key = batch.txn.get(name.encode(), db=batch.tables.names)
         if key is None:
             return refusals.unknown_user(name)
-        numbers.add(NUMBER.unpack(key)[0])
+        (number,) = NUMBER.unpack(key)
+        user = find_user(batch, number)
+        if user is not None and is_closed(user):
+            return import_refusals.being_imported(name)
+        numbers.add(number)
     return numbers
 
 

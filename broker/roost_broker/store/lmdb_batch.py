@@ -236,7 +236,7 @@ class Batch:
     def flush(self) -> None:
         """Put everything that was collected into the tables."""
         if self.messages:
-            self._put_messages()
+            self.put_messages(self.messages, append=True)
             self.messages.clear()
             self._flush_inboxes()
         if self.outcomes:
@@ -249,13 +249,13 @@ class Batch:
                 cursor.putmulti(rows)
             self.changed_devices.clear()
         if self.journal:
-            self._put_new(self.tables.journal, self.journal, append=True)
-            self._put_new(self.tables.journal_subjects, sorted(self.journal_subjects))
+            self.put_new(self.tables.journal, self.journal, append=True)
+            self.put_new(self.tables.journal_subjects, sorted(self.journal_subjects))
             self.journal.clear()
             self.journal_subjects.clear()
 
-    def _put_messages(self) -> None:
-        """Put the messages, none of which leaves bytes of another one behind itself in the file.
+    def put_messages(self, messages: list[Row], *, append: bool) -> None:
+        """Put messages, none of which leaves bytes of another one behind itself in the file.
 
         LMDB gives a value that is too large for a shared page one of its own, in memory that held another page before,
         and writes all of that. What is behind the value would stay in the file, in its copies too, for as long as
@@ -263,12 +263,12 @@ class Batch:
         """
         table = self.tables.messages
         page = range(*own_page(self.txn.stat(table)["psize"]))
-        alone = [row for row in self.messages if len(row[1]) in page]
+        alone = [row for row in messages if len(row[1]) in page]
         if not alone:
-            self._put_new(table, self.messages, append=True)
+            self.put_new(table, messages, append=append)
             return
         zeros = bytes(page[-1])
-        self._put_new(table, [(key, zeros if len(it) in page else it) for key, it in self.messages], append=True)
+        self.put_new(table, [(key, zeros if len(it) in page else it) for key, it in messages], append=append)
         with self.txn.cursor(table) as cursor:
             cursor.putmulti(alone)  # in place: the page is this transaction's already
 
@@ -282,8 +282,8 @@ class Batch:
             scroll += inbox.scroll
             inbox.entries = inbox.scroll = _NONE
         self.touched.clear()
-        self._put_new(self.tables.inbox, entries)
-        self._put_new(self.tables.scroll, scroll)
+        self.put_new(self.tables.inbox, entries)
+        self.put_new(self.tables.scroll, scroll)
 
     def finish(self) -> None:
         """Put everything, and the last numbers given, into the tables: the transaction is ready to be committed."""
@@ -292,7 +292,7 @@ class Batch:
         if counters != self._counters_before:
             self.txn.put(META_LAST, counters, db=self.tables.meta)
 
-    def _put_new(self, table: "lmdb._Database", rows: list[Row], *, append: bool = False) -> None:
+    def put_new(self, table: "lmdb._Database", rows: list[Row], *, append: bool = False) -> None:
         """Put rows, in the order of their keys, that must not be there yet: a number is given once."""
         with self.txn.cursor(table) as cursor:
             _, added = cursor.putmulti(rows, overwrite=False, append=append)
@@ -352,6 +352,11 @@ class Room:
             return True
         free_inside = file_bytes - used_bytes(txn, self._tables)
         return can_grow_by + free_inside >= self._reserve_bytes
+
+
+def is_closed(user: UserRecord) -> bool:
+    """Whether nothing may come for a user yet: he is being imported, and not all of his entries are there."""
+    return user.importing is not None and not user.importing.opened
 
 
 def find_user(batch: Batch, number: int) -> UserRecord | None:

@@ -44,7 +44,7 @@ def _add_tables(txn: "Transaction", tables: Tables) -> None:
     """The next version only has tables more, which were made when they were opened."""
 
 
-MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _add_tables})
+MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _add_tables, 2: _add_tables})
 """Schema version → what makes the next version of it, within the transaction that opens the store."""
 
 

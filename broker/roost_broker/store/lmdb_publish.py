@@ -13,9 +13,9 @@ when a site lowers it, a device keeps the slots it has.
 
 from typing import TYPE_CHECKING
 
-from roost_broker.store import refusals
+from roost_broker.store import import_refusals, refusals
 from roost_broker.store.ids import message_id_text
-from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route, find_user
+from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route, find_user, is_closed
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     KIND_MESSAGE,
@@ -35,6 +35,7 @@ from roost_broker.store.lmdb_tables import (
     name_key,
     number_at_end,
     session_record,
+    user_record,
 )
 from roost_broker.store.operations import NO_DEVICE, Published, PublishMessage, Refused, SendMessage, Sent
 from roost_protocol.codec import encode_entry
@@ -145,8 +146,11 @@ def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason)
 
 def send(batch: Batch, op: SendMessage) -> Sent | Refused:
     """Decide on a message that no device publishes, and collect what is to be written for it."""
-    if find_user(batch, op.sender) is None:
+    sender = find_user(batch, op.sender)
+    if sender is None:
         return refusals.no_such_user(op.sender)
+    if is_closed(sender):
+        return import_refusals.being_imported(sender.name)
     route = _route(batch, op)
     if isinstance(route, Reason):
         return refusals.not_sent(op.to, route)
@@ -227,6 +231,9 @@ def find_route(txn: "Transaction", tables: Tables, sender: int, to: str) -> Rout
         if number is None:
             return Reason.UNKNOWN_RECIPIENT
         (user,) = NUMBER.unpack(number)
+        record = txn.get(number, db=tables.users)
+        if record is not None and is_closed(user_record(record)):
+            return Reason.UNKNOWN_RECIPIENT
         if txn.get(RELATION.pack(user, RELATION_KINDS["block"], sender), db=tables.relations) is not None:
             return Reason.BLOCKED
         return Route(WITH_USER, user, () if user == sender else (user,))

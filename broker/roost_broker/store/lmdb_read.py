@@ -28,7 +28,6 @@ from roost_broker.store.lmdb_tables import (
     RELATION,
     RELATION_KINDS,
     RELATION_PREFIX,
-    RELEASED,
     SCROLL,
     SLOT,
     WITH_GROUP,
@@ -39,6 +38,7 @@ from roost_broker.store.lmdb_tables import (
     keys_with_prefix,
     number_at_end,
     read_head,
+    read_released,
     read_start,
     user_record,
 )
@@ -317,7 +317,7 @@ class Reader:
             first = _end_of_run(cursor.iterprev(values=False), message_id, -1)
             cursor.set_key(key)
             last = _end_of_run(cursor.iternext(values=False), message_id, 1)
-        released = 0 if value is None else RELEASED.unpack(value)[0]
+        released = read_released(value).times
         return FoundMessage(encoded=encoded, released=released, batch_first=first, batch_last=last)
 
     # --- the journal ---
@@ -360,6 +360,7 @@ class Reader:
             disabled=user.disabled,
             incarnation=user.incarnation,
             created=user.created,
+            importing=user.importing is not None,
         )
 
     def token_owner(self, digest: bytes) -> TokenOwner | None:
@@ -400,6 +401,7 @@ class Reader:
             name=user.name,
             created=user.created,
             disabled=user.disabled,
+            importing=user.importing is not None,
             head=read_head(self._txn, self._tables, number).seq,
             floor=read_start(self._txn, self._tables, number).floor,
             devices=len(keys_with_prefix(self._txn, self._tables.device_ids, key)),

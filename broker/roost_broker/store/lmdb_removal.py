@@ -9,7 +9,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from roost_broker.store import refusals
+from roost_broker.store import import_refusals, refusals
 from roost_broker.store.account_operations import (
     Cleared,
     ClearRemoved,
@@ -21,7 +21,7 @@ from roost_broker.store.account_operations import (
 )
 from roost_broker.store.journal import DeviceForgotten
 from roost_broker.store.lmdb_accounts import find_group, leave_groups, put_group
-from roost_broker.store.lmdb_batch import Batch, find_user
+from roost_broker.store.lmdb_batch import Batch, find_user, is_closed
 from roost_broker.store.lmdb_sessions import find_device, forget_device, forget_device_row
 from roost_broker.store.lmdb_tables import (
     NUMBER,
@@ -31,6 +31,7 @@ from roost_broker.store.lmdb_tables import (
     number_at_end,
     pack_record,
     removal_record,
+    returning_key,
 )
 from roost_broker.store.lmdb_trim import clear_entries
 from roost_broker.store.noted import group_changed, user_disabled, user_removed
@@ -42,6 +43,8 @@ def set_disabled(batch: Batch, op: SetDisabled) -> Done | Refused:
     user = find_user(batch, op.user)
     if user is None:
         return refusals.no_such_user(op.user)
+    if is_closed(user) and not op.disabled:
+        return import_refusals.being_imported(user.name)
     changed = replace(user, disabled=op.disabled)
     batch.txn.put(NUMBER.pack(op.user), pack_record(changed), db=batch.tables.users)
     if changed != user:
@@ -89,6 +92,8 @@ def remove_user(batch: Batch, op: RemoveUser) -> UserRemoved | Refused:
     for session in keys_with_prefix(txn, tables.sessions, key):
         txn.delete(session, db=tables.sessions)
         batch.memory.fences.pop((op.user, session[NUMBER.size :].decode()), None)
+    if not op.erase:
+        txn.put(returning_key(user.incarnation, user.name), key, db=tables.awaited)
     devices = _forget_devices(batch, op.user)
     leave_groups(batch, op.user)
     for relation in keys_with_prefix(txn, tables.relations, key):

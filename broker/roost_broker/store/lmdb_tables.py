@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Transaction = lmdb.Transaction[bytes]
     Cursor = lmdb.Cursor[bytes]
 
-SCHEMA_VERSION = 2
-"""The layout that this file describes. 2: journal, admins, removals."""
+SCHEMA_VERSION = 3
+"""The layout that this file describes. 2: journal, admins, removals. 3: awaited; more in released."""
 
 NUMBER_END = 2**64 - 1
 """Larger than every number in a key."""
@@ -59,6 +59,7 @@ class Tables(NamedTuple):
     journal_subjects: "lmdb._Database"  # kind of subject, its number, number of the record → nothing
     admins: "lmdb._Database"  # name of an admin → AdminRecord
     removals: "lmdb._Database"  # removed user → RemovalRecord; user, kind of conversation, peer → ErasedRecord
+    awaited: "lmdb._Database"  # kind, name of a user or group that is not here → the number that is kept; see below
 
 
 META_SCHEMA = b"schema"
@@ -129,7 +130,10 @@ WITH_USER = 0
 """A conversation with a user: the peer is the other user, or the user himself if he writes to himself."""
 WITH_GROUP = 1
 
-RELEASED = struct.Struct(">I")
+RELEASED = struct.Struct(">III")
+"""How many inboxes have let go of the message, of how many that got it, and the bytes of its encoded entry."""
+RELEASED_COUNT = struct.Struct(">I")
+"""What version 2 wrote of these."""
 
 ERASED = b"\0"
 """In `messages`, in place of the encoded entry (a MessagePack map, whose first byte is another): it was erased. The row
@@ -141,6 +145,24 @@ have, and the n up to which an outcome that is not there was settled long ago (s
 
 OUTCOME = struct.Struct(">QBQQQ16s")
 """n, reason, seq, message id, time (ms), digest; seq, id and time are 0 if nothing was stored."""
+
+
+class ImportRecord(Struct, frozen=True, array_like=True):
+    """A user who is being imported: from which export, and how far that is. See `import_operations`."""
+
+    incarnation: str
+    floor: int
+    floor_reason: GapReason | None
+    head: int
+    device: int
+    """The number of no device: whatever published the user's own messages is not known here."""
+    last_id: int = 0
+    """Message id of the last entry that came."""
+    nobody: int = 0
+    """The number that stands for users whom nobody knows any more; 0: none yet."""
+    no_group: int = 0
+    opened: bool = False
+    """All entries are there."""
 
 
 class UserRecord(Struct, frozen=True, array_like=True):
@@ -156,6 +178,7 @@ class UserRecord(Struct, frozen=True, array_like=True):
     """Messages with lower ids were sent by others, who had the name before."""
     removed: bool = False
     """Nobody may log in any more, and the name may be that of another user; see `removals`."""
+    importing: ImportRecord | None = None
 
 
 class RemovalRecord(Struct, frozen=True, array_like=True):
@@ -245,6 +268,35 @@ erased_record = msgspec.msgpack.Decoder(ErasedRecord).decode
 def name_key(number: int, name: str) -> bytes:
     """The key of something of a user that has a name: a device id, a terminal type."""
     return NUMBER.pack(number) + name.encode()
+
+
+_AWAITED = {"user": b"\0", "group": b"\1"}
+_RETURNING = b"\2"
+
+
+def awaited_key(kind: str, name: str) -> bytes:
+    """The key of somebody who is not here, but in a conversation with somebody who is."""
+    return _AWAITED[kind] + name.encode()
+
+
+def returning_key(incarnation: str, name: str) -> bytes:
+    """The key of a user who was removed, and can be imported again: others have entries of conversations with him."""
+    return _RETURNING + incarnation.encode() + name.encode()
+
+
+class Released(NamedTuple):
+    """How many inboxes have let go of a message. `inboxes` got it, and its entry has `size` bytes; 0 if not known."""
+
+    times: int
+    inboxes: int = 0
+    size: int = 0
+
+
+def read_released(value: bytes | None) -> Released:
+    """What a row of `released` says; none: nobody has let go. Raises struct.error for one that is odd."""
+    if value is None:
+        return Released(0)
+    return Released(*(RELEASED if len(value) == RELEASED.size else RELEASED_COUNT).unpack(value))
 
 
 # --- walking over keys --------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from roost_broker.store.lmdb_tables import (
     Tables,
     keys_with_prefix,
     read_head,
+    read_released,
     read_start,
 )
 from roost_broker.store.operations import Floor, Hold, Retention, Trim, Trimmed
@@ -46,6 +47,7 @@ class _Leaving(NamedTuple):
     scroll_key: bytes
     message_key: bytes
     inboxes: int
+    size: int
     cumulative: int
     reason: GapReason
 
@@ -177,9 +179,9 @@ def _leaving(batch: Batch, user: int, retention: Retention, hold: Hold | None, e
             reason = rules.against(seq, value)
             if reason is None:
                 break
-            message_id, _, kind, peer, _, inboxes, cumulative = ENTRY.unpack_from(value)
+            message_id, _, kind, peer, size, inboxes, cumulative = ENTRY.unpack_from(value)
             scroll_key = SCROLL.pack(user, kind, peer, seq)
-            leaving.append(_Leaving(seq, scroll_key, NUMBER.pack(message_id), inboxes, cumulative, reason))
+            leaving.append(_Leaving(seq, scroll_key, NUMBER.pack(message_id), inboxes, size, cumulative, reason))
             if not cursor.next():
                 break
     return leaving
@@ -208,9 +210,9 @@ def _release(batch: Batch, entry: _Leaving) -> None:
     released = 1
     if entry.inboxes > 1:
         value = txn.get(entry.message_key, db=tables.released)
-        released += RELEASED.unpack(value)[0] if value is not None else 0
+        released += read_released(value).times
     if released < entry.inboxes:
-        txn.put(entry.message_key, RELEASED.pack(released), db=tables.released)
+        txn.put(entry.message_key, RELEASED.pack(released, entry.inboxes, entry.size), db=tables.released)
         return
     txn.delete(entry.message_key, db=tables.messages)
     if released > 1:

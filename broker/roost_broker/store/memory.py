@@ -13,7 +13,14 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from roost_broker.store import memory_accounts, memory_admins, memory_journal, memory_operations, memory_removal
+from roost_broker.store import (
+    memory_accounts,
+    memory_admins,
+    memory_import,
+    memory_journal,
+    memory_operations,
+    memory_removal,
+)
 from roost_broker.store.account_operations import (
     ClearRemoved,
     DeleteGroup,
@@ -24,6 +31,7 @@ from roost_broker.store.account_operations import (
     TellErased,
 )
 from roost_broker.store.ids import first_message_id, message_time_ms
+from roost_broker.store.import_operations import BeginImport, EndImport, ImportEntries, OpenImport
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.memory_account_read import AccountReads
 from roost_broker.store.memory_check import check_state
@@ -102,6 +110,10 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
         ClearRemoved: memory_removal.clear_removed,
         EraseMessages: memory_removal.erase_messages,
         TellErased: memory_removal.tell_erased,
+        BeginImport: memory_import.begin_import,
+        ImportEntries: memory_import.import_entries,
+        OpenImport: memory_import.open_import,
+        EndImport: memory_import.end_import,
     }
 )
 
@@ -288,6 +300,7 @@ class MemoryStore(AccountReads):
                 name=account.name,
                 created=account.created,
                 disabled=account.disabled,
+                importing=account.importing,
                 head=state.head(account.user),
                 floor=state.start(account.user).floor,
                 devices=len(state.devices_of(account.user)),

@@ -1,7 +1,9 @@
 """The in-memory model: what the administration of accounts reads."""
 
+from roost_broker.store import memory_import
 from roost_broker.store.account_operations import GroupHolders, Removal, TokenPage, TokenRow
 from roost_broker.store.ids import message_time_ms
+from roost_broker.store.import_operations import EntryOrigin
 from roost_broker.store.memory_state import State
 from roost_protocol.names import AddressKind
 
@@ -44,6 +46,10 @@ class AccountReads:
         """See `Store.time_of`."""
         entry = self._state.entries.get((user, seq))
         return None if entry is None else message_time_ms(entry.message_id)
+
+    def entry_origins(self, user: int, after: int, entries_max: int) -> tuple[EntryOrigin, ...]:
+        """See `Store.entry_origins`."""
+        return memory_import.entry_origins(self._state, user, after, entries_max)
 
     def removals(self, after: int, limit: int) -> tuple[Removal, ...]:
         """See `Store.removals`."""

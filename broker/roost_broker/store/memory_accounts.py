@@ -1,6 +1,6 @@
 """The in-memory model: what each operation on accounts, groups and relations does to a `State`."""
 
-from roost_broker.store import refusals
+from roost_broker.store import import_refusals, refusals
 from roost_broker.store.ids import new_incarnation
 from roost_broker.store.journal import UserChanged
 from roost_broker.store.memory_operations import Batch
@@ -23,9 +23,9 @@ def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Ref
     """Create an account."""
     if state.user_named(op.name) is not None:
         return refusals.user_exists(op.name)
-    state.last_user += 1
-    state.users[state.last_user] = Account(
-        user=state.last_user,
+    user = state.new_user(op.name)
+    state.users[user] = Account(
+        user=user,
         name=op.name,
         password_hash=op.password_hash,
         password_version=1,
@@ -33,10 +33,10 @@ def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Ref
         incarnation=new_incarnation(batch.random),
         created=batch.now_ms,
     )
-    created = UserChanged(at=batch.now_ms, user=state.last_user, name=op.name, what="created")
+    created = UserChanged(at=batch.now_ms, user=user, name=op.name, what="created")
     state.note(created, batch.now_ms)
-    state.since_ids[state.last_user] = batch.next_message_id
-    return UserCreated(user=state.last_user)
+    state.since_ids[user] = batch.next_message_id
+    return UserCreated(user=user)
 
 
 def set_password(state: State, op: SetPassword, batch: Batch) -> Done | Refused:
@@ -61,6 +61,8 @@ def create_group(state: State, op: CreateGroup, batch: Batch) -> Done | Refused:
         return refusals.group_exists(op.name)
     if op.owner not in state.users:
         return refusals.no_such_user(op.owner)
+    if state.is_closed(op.owner):
+        return import_refusals.being_imported(state.users[op.owner].name)
     named = _numbers(state, op.members)
     if isinstance(named, Refused):
         return named
@@ -68,9 +70,9 @@ def create_group(state: State, op: CreateGroup, batch: Batch) -> Done | Refused:
     refused = _too_many_members(state, before=frozenset(), after=members, batch=batch)
     if refused is not None:
         return refused
-    state.last_group += 1
-    state.groups[state.last_group] = Group(name=op.name, owner=op.owner, members=members)
-    note = group_changed(state.last_group, op.name, op.owner, frozenset(), members, batch.now_ms)
+    number = state.new_group(op.name)
+    state.groups[number] = Group(name=op.name, owner=op.owner, members=members)
+    note = group_changed(number, op.name, op.owner, frozenset(), members, batch.now_ms)
     state.note(note, batch.now_ms)
     return Done()
 
@@ -111,6 +113,8 @@ def _numbers(state: State, names: tuple[str, ...]) -> frozenset[int] | Refused:
         account = state.user_named(name)
         if account is None:
             return refusals.unknown_user(name)
+        if state.is_closed(account.user):
+            return import_refusals.being_imported(name)
         numbers.add(account.user)
     return frozenset(numbers)
 

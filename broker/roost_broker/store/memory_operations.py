@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from roost_broker.store import refusals
+from roost_broker.store import import_refusals, refusals
 from roost_broker.store.ids import message_id_text, next_epoch
 from roost_broker.store.journal import DeviceForgotten, InboxTrimmed
 from roost_broker.store.memory_state import (
@@ -99,6 +99,8 @@ def send(state: State, op: SendMessage, batch: Batch) -> Sent | Refused:
     """Decide on a message that no device publishes, and store it or say why not."""
     if op.sender not in state.users:
         return refusals.no_such_user(op.sender)
+    if state.is_closed(op.sender):
+        return import_refusals.being_imported(state.users[op.sender].name)
     recipients = state.recipients(op.sender, op.to)
     if isinstance(recipients, Reason):
         return refusals.not_sent(op.to, recipients)

@@ -1,6 +1,6 @@
 """The in-memory model: accounts that end, and what is erased of them."""
 
-from roost_broker.store import refusals
+from roost_broker.store import import_refusals, refusals
 from roost_broker.store.account_operations import (
     ERASED_TYPE,
     Cleared,
@@ -32,6 +32,8 @@ def set_disabled(state: State, op: SetDisabled, batch: Batch) -> Done | Refused:
     account = state.users.get(op.user)
     if account is None:
         return refusals.no_such_user(op.user)
+    if state.is_closed(op.user) and not op.disabled:
+        return import_refusals.being_imported(account.name)
     state.users[op.user] = replace(account, disabled=op.disabled)
     if account.disabled != op.disabled:
         note = user_disabled(op.user, account.name, disabled=op.disabled, now_ms=batch.now_ms)
@@ -71,6 +73,9 @@ def remove_user(state: State, op: RemoveUser, batch: Batch) -> UserRemoved | Ref
     if op.user not in state.users:
         return refusals.no_such_user(op.user)
     account = state.users.pop(op.user)
+    state.importing.pop(op.user, None)
+    if not op.erase:
+        state.returning[account.incarnation, account.name] = op.user
     state.removed[op.user] = Removed(account=account, at=batch.now_ms, until_id=batch.next_message_id, erasing=op.erase)
     state.sessions = {key: session for key, session in state.sessions.items() if key[0] != op.user}
     for device in state.devices_of(op.user):

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from roost_broker.store.ids import message_time_ms
+from roost_broker.store.import_operations import ImportSource
 from roost_broker.store.journal import AnyEvent, next_number
 from roost_broker.store.operations import Account, AdminRecord, Hold, Owner, Retention
 from roost_protocol.frames import GapReason
@@ -126,6 +127,17 @@ class Removed(Struct, frozen=True, kw_only=True):
     conversations: int = 0
 
 
+class Importing(Struct, frozen=True, kw_only=True):
+    """A user who is being imported, and how far that is."""
+
+    source: ImportSource
+    device: int
+    last_id: int = 0
+    nobody: int = 0
+    no_group: int = 0
+    opened: bool = False
+
+
 class State(Struct, kw_only=True):
     """Everything a store knows. Records are frozen; a change puts another record in place of one."""
 
@@ -139,6 +151,11 @@ class State(Struct, kw_only=True):
     since_ids: dict[int, int] = field(default_factory=dict)
     """User → what was sent in his name with a lower id, somebody sent who had it before."""
     removed: dict[int, Removed] = field(default_factory=dict)
+    importing: dict[int, Importing] = field(default_factory=dict)
+    awaited: dict[tuple[AddressKind, str], int] = field(default_factory=dict)
+    """Users and groups that are not here → the number that is kept for them."""
+    returning: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(Incarnation, name) of removed users → what their number was, if they are imported again."""
     heads: dict[int, int] = field(default_factory=dict)
     """User → the highest number in his inbox; none: 0."""
     starts: dict[int, Start] = field(default_factory=dict)
@@ -167,6 +184,28 @@ class State(Struct, kw_only=True):
         """Add a record to the journal."""
         self.last_journal = next_number(self.last_journal, now_ms)
         self.journal[self.last_journal] = event
+
+    # --- numbers ---
+
+    def new_number(self, kind: AddressKind) -> int:
+        """The next number of a user or a group."""
+        if kind == "user":
+            self.last_user += 1
+            return self.last_user
+        self.last_group += 1
+        return self.last_group
+
+    def new_user(self, name: str, was: int = 0) -> int:
+        """The number of a user who comes to be: the one that was kept for him, what it `was`, or a new one."""
+        return self.awaited.pop(("user", name), 0) or was or self.new_number("user")
+
+    def new_group(self, name: str) -> int:
+        """The same for a group."""
+        return self.awaited.pop(("group", name), 0) or self.new_number("group")
+
+    def is_closed(self, user: int) -> bool:
+        """Whether nothing may come for a user yet: he is being imported, and not all of his entries are there."""
+        return user in self.importing and not self.importing[user].opened
 
     # --- inboxes ---
 
@@ -239,6 +278,8 @@ class State(Struct, kw_only=True):
         if conversation.kind == "group":
             members = self.groups[conversation.number].members
             return tuple(sorted(members - {sender})) if sender in members else Reason.NOT_A_MEMBER
+        if self.is_closed(conversation.number):
+            return Reason.UNKNOWN_RECIPIENT
         if Relation(conversation.number, "block", sender) in self.relations:
             return Reason.BLOCKED
         return () if conversation.number == sender else (conversation.number,)

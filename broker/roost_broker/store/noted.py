@@ -51,6 +51,11 @@ def user_removed(user: int, name: str, *, erased: bool, now_ms: int) -> UserChan
     return UserChanged(at=now_ms, user=user, name=name, what="erased" if erased else "removed")
 
 
+def user_imported(user: int, name: str, by: str, *, done: bool, now_ms: int) -> UserChanged:
+    """The account was created by an import, or that is done."""
+    return UserChanged(at=now_ms, user=user, name=name, what="imported" if done else "being imported", by=by)
+
+
 def relation_changed(op: SetRelation, other: int, now_ms: int) -> RelationChanged:
     """A relation is there, or gone."""
     return RelationChanged(

@@ -519,6 +519,8 @@ class Account(Struct, frozen=True, kw_only=True):
     disabled: bool
     incarnation: str
     created: int
+    importing: bool = False
+    """Not all of an import is here yet; see `import_operations`."""
 
 
 class TokenOwner(Struct, frozen=True, kw_only=True):
@@ -568,6 +570,7 @@ class UserRow(Struct, frozen=True, kw_only=True):
     head: int
     floor: int
     devices: int
+    importing: bool = False
 
 
 class StoreStatistics(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from roost_broker.store.account_operations import GroupHolders, Removal, TokenPage, TokenRow
+from roost_broker.store.import_operations import EntryOrigin
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.operations import (
     Account,
@@ -195,6 +196,10 @@ class Store(Protocol):
 
     def time_of(self, user: int, seq: int) -> int | None:
         """When the entry with this number was stored (Unix time, ms); None if the inbox does not hold it."""
+        ...
+
+    def entry_origins(self, user: int, after: int, entries_max: int) -> tuple[EntryOrigin, ...]:
+        """What the inbox says of the entries after the number `after`, at most `entries_max`, besides the messages."""
         ...
 
     def removals(self, after: int, limit: int) -> tuple[Removal, ...]:

@@ -6,11 +6,18 @@ how many entries there were, so that a cut file is known as one. Every record ha
 about under that name. Later versions may add kinds and keys.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from roost_protocol.admin.devices import DeviceRow
 from roost_protocol.admin.route import Route, Told
-from roost_protocol.frames import Entry, EntryKind
+from roost_protocol.frames import Entry, EntryKind, GapReason, Id, Number, Seq
+from roost_protocol.limits import FRAME_BYTES_MOST
+from roost_protocol.names import AddressKind
+
+EXPORT_VERSION = 1
+"""Of the form of the records. It rises when a reader of the earlier one would go wrong."""
 
 
 class ExportedAccount(Told, frozen=True, kw_only=True):
@@ -22,16 +29,36 @@ class ExportedAccount(Told, frozen=True, kw_only=True):
     incarnation: str
     floor: int
     head: int
+    floor_reason: GapReason | None = None
+    """The rule of retention that moved the floor there."""
+    version: int = EXPORT_VERSION
+
+
+class ErasedEntry(Told, frozen=True, kw_only=True, omit_defaults=True):
+    """What is left of an entry whose message was erased: the message's id, and how many bytes it had when encoded.
+
+    `own`: the user wrote it. `conversation` is its address, None if there is nobody of that name any more; then `kind`
+    says whether it was a user or a group.
+    """
+
+    id: Id
+    bytes: Annotated[int, Meta(ge=0, le=FRAME_BYTES_MOST)]
+    own: bool = False
+    conversation: str | None = None
+    kind: AddressKind = "user"
 
 
 class ExportedEntry(Told, frozen=True, kw_only=True, omit_defaults=True):
     """An entry of the inbox, as DELIVER has it: an erased one has no `entry`, bytes of a body are base64."""
 
-    seq: int
+    seq: Seq
     kind: EntryKind = "message"
     device: str | None = None
-    n: int | None = None
+    n: Number | None = None
     entry: Entry | None = None
+    inboxes: int = 2
+    """How many inboxes got the message."""
+    erased: ErasedEntry | None = None
 
 
 class Exported(Told, frozen=True, kw_only=True, omit_defaults=True):

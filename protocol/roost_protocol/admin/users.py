@@ -23,6 +23,8 @@ class UserRow(Told, frozen=True, kw_only=True):
     devices: int
     online: tuple[str, ...]
     """Terminal types that have a live session."""
+    importing: bool = False
+    """Not all of an import is here yet."""
 
 
 class UserList(Page, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class UserDetail(Told, frozen=True, kw_only=True):
     contacts: int
     blocks: int
     devices: tuple[DeviceRow, ...]
+    importing: bool = False
 
 
 class PasswordSet(Asked, frozen=True, kw_only=True):

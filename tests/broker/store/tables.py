@@ -82,7 +82,9 @@ def _check_messages(tables: dict[str, Rows]) -> None:
             continue
         assert len(encoded) == sizes[key]
         assert decode_entry(encoded).id == key.hex()
-    released = {key: RELEASED.unpack(value)[0] for key, value in tables["released"].items()}
+    rows = {key: RELEASED.unpack(value) for key, value in tables["released"].items()}
+    assert all(row[1:] == (inboxes[key], sizes[key]) for key, row in rows.items())
+    released = {key: row[0] for key, row in rows.items()}
     assert released == {key: inboxes[key] - held[key] for key in held if inboxes[key] != held[key]}
 
 

@@ -14,6 +14,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from broker.store import importing
 from broker.store.tables import check_tables
 from broker.store.world import START_MS, seeded
 from roost_broker.store import Store
@@ -28,6 +29,7 @@ from roost_broker.store.account_operations import (
     TellErased,
     Told,
 )
+from roost_broker.store.import_operations import EndImport, OpenImport
 from roost_broker.store.journal import (
     BROKER,
     BrokerStopped,
@@ -115,6 +117,7 @@ class Both:
         self.now_ms = START_MS
         self.sessions: dict[tuple[int, str], LoggedIn] = {}
         self.tokens = 0
+        self.moved: dict[int, importing.Export] = {}
 
     def _open(self) -> LmdbStore:
         return LmdbStore(self.path, limits=LIMITS, random=self.random, sync=False)
@@ -225,9 +228,12 @@ PLANS: st.SearchStrategy[Plan] = st.one_of(
     st.tuples(st.just("remove"), NUMBERS, st.booleans()),
     st.tuples(st.just("remove"), FIRST, st.just(True)),
     *[st.tuples(st.just("erase"), FIRST, st.integers(0, 1), st.integers(1, 9), st.integers(1, 9))] * 2,
+    *importing.PLANS,
 )
 
-AFTERWARDS: st.SearchStrategy[Plan] = st.tuples(st.sampled_from(["clear", "tell", "erase"]), FIRST, st.integers(1, 3))
+AFTERWARDS: st.SearchStrategy[Plan] = st.tuples(
+    st.sampled_from(["clear", "tell", "erase", "import", "cut import", "import"]), FIRST, st.integers(1, 3)
+)
 """What takes several commits."""
 
 
@@ -308,12 +314,16 @@ def operation_of(both: Both, plan: Plan) -> Operation:
         case ("trim journal", ago_ms, count, records_max):
             before = first_number_at(both.now_ms - ago_ms)
             return TrimJournal(before=before, count=count, records_max=records_max)
+        case ("begin import" | "give" | "open import" | "end import", *_):
+            return importing.operation_of(both.model, both.number, both.now_ms, plan)
     raise AssertionError(plan)
 
 
 def afterwards_do(both: Both, what: str, user: int, limit: int) -> None:
     """What takes several commits: clear away a removed user, tell what was erased of one, or erase one as a whole."""
     match what:
+        case "import" | "cut import":
+            come_back(both, user, limit, whole=what == "import")
         case "clear":
             both.clear(both.removed(user), limit)
         case "tell":
@@ -327,6 +337,28 @@ def afterwards_do(both: Both, what: str, user: int, limit: int) -> None:
             for _ in range(9):
                 both.commit([EraseMessages(user=number, looked_at_max=9, erased_max=limit)])
             both.tell(number, limit)
+
+
+def move_away(both: Both, user: int) -> None:
+    """Export a user, if there is one who has something, and remove him."""
+    account = both.model.account(USERS[user - 1])
+    if account is not None and not account.importing:
+        both.moved[user] = importing.export(both.model, account)
+        both.commit([RemoveUser(user=account.user)])
+    for removal in both.model.removals(0, 10):
+        both.clear(removal.user, 5)
+
+
+def come_back(both: Both, user: int, limit: int, *, whole: bool) -> None:
+    """Move a user away and import him again, or go on with an import; to its end, or not."""
+    move_away(both, user)
+    if user not in both.moved:
+        return
+    for operation in importing.way_back(both.model, USERS[user - 1], both.moved[user], limit):
+        both.commit([operation])
+    if whole:
+        number = both.number(user)
+        both.commit([OpenImport(user=number), EndImport(user=number, by="somebody")])
 
 
 def device_number(both: Both, user: int, device: str) -> int:
@@ -437,6 +469,7 @@ def everything(store: Store, now_ms: int) -> Iterator[object]:
     yield store.list_tokens("", 2)
     yield store.removals(0, 10)
     yield store.removals(1, 1)
+    yield [store.entry_origins(user, after, 9) for user in range(1, 9) for after in (0, 3)]
     addresses = [f"user/{name}" for name in USERS] + [f"group/{name}" for name in ("g", "h", "a")]
     live = {row.user for row in store.list_users("", 10)}
     for user in range(1, 7):
