@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from broker.store.damaging import damaging, make_store
 from broker.store.test_differential import STEPS, USERS, Both, Plan, afterwards_do, log_in, operations_of
 from broker.store.world import World, seeded
+from roost_broker.store.account_operations import RemoveUser
 from roost_broker.store.errors import ReadFailed
 from roost_broker.store.fsck import STAGES, check, walk
 from roost_broker.store.fsck_folder import check_folder
@@ -211,3 +212,14 @@ def test_progress_and_pace_are_told_between_rows(large: Path) -> None:
     assert found == []
     assert len(stages) == len(rests) == rows > 1_000
     assert list(dict.fromkeys(stages)) == [stage.name for stage in STAGES if stage.name in stages]
+
+
+def test_a_removed_user_of_whom_something_is_left_is_no_damage(tmp_path: Path) -> None:
+    """He is cleared away later; until then, and after it, the number that he would come back to is his."""
+    store = make_store("lmdb", tmp_path / "store")
+    world = World(store)
+    world.users("alice", "bob")
+    world.publish(world.login("alice"), "user/bob")
+    world.one(RemoveUser(user=2))
+    store.close()
+    assert findings(tmp_path / "store") == []
