@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from admin.running import CHEAP, WAIT_S, RunningBroker
 
@@ -93,6 +93,7 @@ def running_chromium() -> Iterator[Browser]:
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS), headless=True)
         try:

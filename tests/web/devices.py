@@ -54,6 +54,10 @@ class TcpDevice:
         """Take no messages from this user any more."""
         trio.from_thread.run(self._session.block, user, trio_token=self._token)
 
+    def log_out(self, device: str) -> None:
+        """End the session of another device of the same user, and revoke its token."""
+        trio.from_thread.run(self._session.log_out, device, trio_token=self._token)
+
     def expect(self, body: roost.Body) -> roost.Message:
         """Wait for the message with this body."""
         while True:

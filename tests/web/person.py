@@ -21,10 +21,11 @@ class Person:
 
     def fill_log_in(self, user: str, terminal: str = "PC", password: str = PASSWORD) -> None:
         """Fill in the form, and send it."""
-        self.page.get_by_label("User", exact=True).fill(user)
-        self.page.get_by_label("Password", exact=True).fill(password)
-        self.page.get_by_label(terminal, exact=True).check()
-        self.page.get_by_role("button", name="Log in", exact=True).click()
+        form = self.page.locator("#login-form")
+        form.get_by_label("User", exact=True).fill(user)
+        form.get_by_label("Password", exact=True).fill(password)
+        form.get_by_label(terminal, exact=True).check()
+        form.get_by_role("button", name="Log in", exact=True).click()
 
     def write_to(self, user: str) -> None:
         """Begin a conversation with a user."""

@@ -206,7 +206,7 @@ def test_by_keyboard_alone(broker: WebBroker, profiles: Profiles) -> None:
     page = profiles.page()
     keys = page.keyboard
     nora = Person(page)
-    expect(page.get_by_label("User", exact=True)).to_be_focused()
+    expect(page.locator("#login-user")).to_be_focused()
     keys.type("nora")
     keys.press("Tab")
     keys.type("correct horse")
