@@ -91,7 +91,9 @@ export class Talk {
   /** Everything held is gone: read it anew. */
   reload() {
     this.#loading = false;
-    if (this.#conversation) this.#newest();
+    if (!this.#conversation) return;
+    this.#conversation = this.#app.model.ensure(this.address);
+    this.#newest();
   }
 
   /** A connection is there: what could not be fetched can be now. */

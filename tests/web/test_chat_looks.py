@@ -1,0 +1,185 @@
+"""How the chat page looks and whether everybody can use it: pictures of its views, and axe-core's verdict on each.
+
+axe-core is by Deque Systems (Mozilla Public License 2.0); `axe-playwright-python` brings it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from web.browser import DESKTOP, PHONE, Profiles, WebBroker
+from web.devices import TcpDevice
+from web.person import Person
+
+pytestmark = [pytest.mark.process, pytest.mark.browser]
+
+GRAVE = ("serious", "critical")
+
+DESK = {"viewport": DESKTOP}
+DARK = {"viewport": DESKTOP, "color_scheme": "dark"}
+NARROW = {"viewport": PHONE, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+NARROW_DARK = {**NARROW, "color_scheme": "dark"}
+
+
+def talked(broker: WebBroker, me: str, friend: str, group: str) -> None:
+    """Some days in the life of a few people: everything the page can show."""
+    others = [f"{me}-{name}" for name in ("carla", "dimitri", "zoe")]
+    broker.create_users(me, friend, *others)
+    with TcpDevice(broker.address, me, "phone") as phone, TcpDevice(broker.address, friend, "pc") as they:
+        for number, name in enumerate(others):
+            with TcpDevice(broker.address, name, "bot") as other:
+                other.publish(f"user/{me}", ("See you on Sunday", "The report is on your desk.", "Thank you!")[number])
+        they.create_group(group, me, *others)
+        they.publish(f"group/{group}", "We are in the back room tonight.")
+        with TcpDevice(broker.address, others[0], "pad") as carla:
+            carla.publish(f"group/{group}", "Who brings the clock?")
+        they.publish(f"group/{group}", "I have two. One of them works.")
+        they.publish(f"user/{me}", "Are you coming tonight?")
+        phone.publish(f"user/{friend}", "I think so. The train is late again, though.")
+        phone.publish(f"user/{friend}", "Start without me if it gets late.")
+        they.publish(f"user/{me}", "We will wait. Take the back door, the front one is locked after eight.")
+
+
+def in_conversation(page: Page, me: str, friend: str) -> Person:
+    """Log in, open the conversation, and say something."""
+    person = Person(page).log_in(me, "Phone" if page.evaluate("innerWidth < 720") else "PC")
+    person.open(friend)
+    person.send("Good. Ten minutes!")
+    person.sees_stored("Good. Ten minutes!")
+    return person
+
+
+def grave_faults(page: Page) -> list[str]:
+    """What axe-core finds that keeps somebody out, each with where it is."""
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        f"{fault['impact']}: {fault['help']} ({', '.join(str(node['target']) for node in fault['nodes'][:5])})"
+        for fault in found["violations"]
+        if fault["impact"] in GRAVE
+    ]
+
+
+Act = Callable[[Page, str], None]
+
+
+def _click(selector: str) -> Act:
+    return lambda page, _: page.locator(selector).click()
+
+
+def _nothing(page: Page, friend: str) -> None:
+    """The conversation as it is."""
+
+
+def _list(page: Page, _: str) -> None:
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
+
+
+def _refused(page: Page, friend: str) -> None:
+    person = Person(page)
+    person.write_to("nobody")
+    person.send("Hello?")
+    expect(person.message("Hello?")).to_contain_text("Not sent.")
+
+
+def _group(page: Page, friend: str) -> None:
+    if page.get_by_role("navigation", name="Conversations").is_hidden():
+        _list(page, friend)
+    page.locator(".conversation").filter(has_text="Chess").click()
+    expect(page.get_by_text("I have two. One of them works.").last).to_be_visible()
+
+
+def _members(page: Page, friend: str) -> None:
+    _group(page, friend)
+    page.locator("#open-about").click()
+    expect(page.locator("#members li")).to_have_count(5)
+
+
+def _devices(page: Page, friend: str) -> None:
+    if page.get_by_role("navigation", name="Conversations").is_hidden():
+        _list(page, friend)
+    page.locator("#open-devices").click()
+    expect(page.locator("#devices .badge")).to_be_visible()
+
+
+VIEWS: tuple[tuple[str, dict[str, Any], Act], ...] = (
+    ("desktop", DESK, _nothing),
+    ("dark", DARK, _nothing),
+    ("phone", NARROW, _nothing),
+    ("phone-list", NARROW, _list),
+    ("phone-dark", NARROW_DARK, _group),
+    ("new", DESK, _click("#open-new")),
+    ("people", DARK, _click("#open-people")),
+    ("about", DESK, _click("#open-about")),
+    ("members", DESK, _members),
+    ("devices", NARROW, _devices),
+    ("refused", DARK, _refused),
+)
+
+
+@pytest.mark.parametrize(("name", "options", "act"), VIEWS, ids=[view[0] for view in VIEWS])
+def test_a_view(
+    name: str, options: dict[str, Any], act: Act, broker: WebBroker, profiles: Profiles, pictures: Path
+) -> None:
+    me, friend = f"alice-{name}", f"bob-{name}"
+    talked(broker, me, friend, f"Chess club {name}")
+    with TcpDevice(broker.address, friend, "phone"):
+        page = profiles.page(**options)
+        person = in_conversation(page, me, friend)
+        expect(page.locator("#peer-state")).to_have_text("Online on phone")
+        expect(person.message("Start without me if it gets late.")).to_have_count(1)
+        act(page, friend)
+        page.evaluate("document.fonts.ready")
+        page.screenshot(path=pictures / f"chat-{name}.png", animations="disabled", caret="hide")
+        assert grave_faults(page) == []
+
+
+@pytest.mark.parametrize(("name", "options"), [("login", DESK), ("login-phone", NARROW_DARK)])
+def test_the_log_in(name: str, options: dict[str, Any], profiles: Profiles, pictures: Path) -> None:
+    page = profiles.page(**options)
+    page.locator("#login-go").click()
+    expect(page.locator("#login-problem")).to_be_visible()
+    assert grave_faults(page) == []
+    page.reload()
+    page.locator("#login-user").fill("alice")
+    page.screenshot(path=pictures / f"chat-{name}.png", animations="disabled", caret="hide")
+
+
+@pytest.mark.parametrize(("name", "options"), [("kicked", DESK), ("kicked-phone", NARROW_DARK)])
+def test_the_notice_of_a_takeover(
+    name: str, options: dict[str, Any], broker: WebBroker, profiles: Profiles, pictures: Path
+) -> None:
+    me, friend = f"anna-{name}", f"ben-{name}"
+    talked(broker, me, friend, f"Chess club {name}")
+    page = profiles.page(**options)
+    person = in_conversation(page, me, friend)
+    with TcpDevice(broker.address, me, "phone" if options is NARROW_DARK else "pc"):
+        expect(person.notice).to_be_visible()
+        page.screenshot(path=pictures / f"chat-{name}.png", animations="disabled", caret="hide")
+        assert grave_faults(page) == []
+        person.notice.get_by_role("button", name="Only read").click()
+        assert grave_faults(page) == []
+
+
+def test_without_a_connection(broker: WebBroker, profiles: Profiles, pictures: Path) -> None:
+    profiles.network_may_fail = True
+    talked(broker, "amy", "bo", "Chess club without")
+    page = profiles.page(**DARK)
+    person = in_conversation(page, "amy", "bo")
+    page.route_web_socket("**/ws", lambda route: route.close(code=1013))
+    page.reload()
+    person.send("Is anybody there?")
+    expect(page.locator("#offline")).to_contain_text("1 message waits to be sent.")
+    page.screenshot(path=pictures / "chat-offline.png", animations="disabled", caret="hide")
+    assert grave_faults(page) == []
+
+
+def test_nothing_moves_for_those_who_asked_for_that(profiles: Profiles) -> None:
+    page = profiles.page(reduced_motion="reduce")
+    moving = "[...document.querySelectorAll('*')].filter((each) => getComputedStyle(each).animationName !== 'none')"
+    page.evaluate("document.body.append(Object.assign(document.createElement('div'), { className: 'toast' }))")
+    assert page.evaluate(f"{moving}.length") == 0
