@@ -3,7 +3,7 @@
 axe-core is by Deque Systems (Mozilla Public License 2.0); `axe-playwright-python` brings it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +25,45 @@ NARROW = {"viewport": PHONE, "device_scale_factor": 2, "has_touch": True, "is_mo
 NARROW_DARK = {**NARROW, "color_scheme": "dark"}
 
 
-def talked(broker: WebBroker, me: str, friend: str, group: str) -> None:
-    """Some days in the life of a few people: everything the page can show."""
-    others = [f"{me}-{name}" for name in ("carla", "dimitri", "zoe")]
-    broker.create_users(me, friend, *others)
-    with TcpDevice(broker.address, me, "phone") as phone, TcpDevice(broker.address, friend, "pc") as they:
-        for number, name in enumerate(others):
-            with TcpDevice(broker.address, name, "bot") as other:
-                other.publish(f"user/{me}", ("See you on Sunday", "The report is on your desk.", "Thank you!")[number])
-        they.create_group(group, me, *others)
-        they.publish(f"group/{group}", "We are in the back room tonight.")
-        with TcpDevice(broker.address, others[0], "pad") as carla:
-            carla.publish(f"group/{group}", "Who brings the clock?")
-        they.publish(f"group/{group}", "I have two. One of them works.")
-        they.publish(f"user/{me}", "Are you coming tonight?")
-        phone.publish(f"user/{friend}", "I think so. The train is late again, though.")
-        phone.publish(f"user/{friend}", "Start without me if it gets late.")
-        they.publish(f"user/{me}", "We will wait. Take the back door, the front one is locked after eight.")
+OTHERS = {
+    "Carla": "See you on Sunday",
+    "Dimitri": "The report is on your desk. It is longer than I had hoped.",
+    "Zoë": "Thank you!",
+}
 
 
-def in_conversation(page: Page, me: str, friend: str) -> Person:
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[WebBroker]:
+    """A broker on which a few people have talked: alice, on her phone so far, bob, and some others."""
+    with WebBroker(tmp_path) as running:
+        running.create_users("alice", "bob", *OTHERS)
+        talk(running)
+        yield running
+
+
+def talk(broker: WebBroker) -> None:
+    for name, text in OTHERS.items():
+        with TcpDevice(broker.address, name, "bot") as other:
+            other.publish("user/alice", text)
+    with (
+        TcpDevice(broker.address, "alice", "pad") as pad,
+        TcpDevice(broker.address, "bob", "pc") as bob,
+        TcpDevice(broker.address, "Carla", "pad") as carla,
+    ):
+        bob.create_group("Chess club", "alice", *OTHERS)
+        bob.publish("group/Chess club", "We are in the back room tonight.")
+        carla.publish("group/Chess club", "Who brings the clock?")
+        bob.publish("group/Chess club", "I have two. One of them works.")
+        bob.publish("user/alice", "Are you coming tonight?")
+        pad.publish("user/bob", "I think so. The train is late again, though.")
+        pad.publish("user/bob", "Start without me if it gets late.")
+        bob.publish("user/alice", "We will wait. Take the back door, the front one is locked after eight.")
+
+
+def in_conversation(page: Page) -> Person:
     """Log in, open the conversation, and say something."""
-    person = Person(page).log_in(me, "Phone" if page.evaluate("innerWidth < 720") else "PC")
-    person.open(friend)
+    person = Person(page).log_in("alice", "Phone" if page.evaluate("innerWidth < 720") else "PC")
+    person.open("bob")
     person.send("Good. Ten minutes!")
     person.sees_stored("Good. Ten minutes!")
     return person
@@ -63,45 +79,45 @@ def grave_faults(page: Page) -> list[str]:
     ]
 
 
-Act = Callable[[Page, str], None]
+Act = Callable[[Page], None]
 
 
 def _click(selector: str) -> Act:
-    return lambda page, _: page.locator(selector).click()
+    return lambda page: page.locator(selector).click()
 
 
-def _nothing(page: Page, friend: str) -> None:
+def _nothing(page: Page) -> None:
     """The conversation as it is."""
 
 
-def _list(page: Page, _: str) -> None:
+def _list(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
 
 
-def _refused(page: Page, friend: str) -> None:
+def _refused(page: Page) -> None:
     person = Person(page)
     person.write_to("nobody")
     person.send("Hello?")
     expect(person.message("Hello?")).to_contain_text("Not sent.")
 
 
-def _group(page: Page, friend: str) -> None:
+def _group(page: Page) -> None:
     if page.get_by_role("navigation", name="Conversations").is_hidden():
-        _list(page, friend)
+        _list(page)
     page.locator(".conversation").filter(has_text="Chess").click()
     expect(page.get_by_text("I have two. One of them works.").last).to_be_visible()
 
 
-def _members(page: Page, friend: str) -> None:
-    _group(page, friend)
+def _members(page: Page) -> None:
+    _group(page)
     page.locator("#open-about").click()
     expect(page.locator("#members li")).to_have_count(5)
 
 
-def _devices(page: Page, friend: str) -> None:
+def _devices(page: Page) -> None:
     if page.get_by_role("navigation", name="Conversations").is_hidden():
-        _list(page, friend)
+        _list(page)
     page.locator("#open-devices").click()
     expect(page.locator("#devices .badge")).to_be_visible()
 
@@ -125,15 +141,12 @@ VIEWS: tuple[tuple[str, dict[str, Any], Act], ...] = (
 def test_a_view(
     name: str, options: dict[str, Any], act: Act, broker: WebBroker, profiles: Profiles, pictures: Path
 ) -> None:
-    me, friend = f"alice-{name}", f"bob-{name}"
-    talked(broker, me, friend, f"Chess club {name}")
-    with TcpDevice(broker.address, friend, "phone"):
+    with TcpDevice(broker.address, "bob", "phone"):
         page = profiles.page(**options)
-        person = in_conversation(page, me, friend)
+        person = in_conversation(page)
         expect(page.locator("#peer-state")).to_have_text("Online on phone")
-        expect(person.message("Start without me if it gets late.")).to_have_count(1)
-        act(page, friend)
-        page.evaluate("document.fonts.ready")
+        expect(person.log.get_by_text("from your tablet")).to_be_visible()
+        act(page)
         page.screenshot(path=pictures / f"chat-{name}.png", animations="disabled", caret="hide")
         assert grave_faults(page) == []
 
@@ -153,11 +166,9 @@ def test_the_log_in(name: str, options: dict[str, Any], profiles: Profiles, pict
 def test_the_notice_of_a_takeover(
     name: str, options: dict[str, Any], broker: WebBroker, profiles: Profiles, pictures: Path
 ) -> None:
-    me, friend = f"anna-{name}", f"ben-{name}"
-    talked(broker, me, friend, f"Chess club {name}")
     page = profiles.page(**options)
-    person = in_conversation(page, me, friend)
-    with TcpDevice(broker.address, me, "phone" if options is NARROW_DARK else "pc"):
+    person = in_conversation(page)
+    with TcpDevice(broker.address, "alice", "phone" if options is NARROW_DARK else "pc"):
         expect(person.notice).to_be_visible()
         page.screenshot(path=pictures / f"chat-{name}.png", animations="disabled", caret="hide")
         assert grave_faults(page) == []
@@ -165,13 +176,14 @@ def test_the_notice_of_a_takeover(
         assert grave_faults(page) == []
 
 
-def test_without_a_connection(broker: WebBroker, profiles: Profiles, pictures: Path) -> None:
+def test_without_a_connection(profiles: Profiles, pictures: Path) -> None:
     profiles.network_may_fail = True
-    talked(broker, "amy", "bo", "Chess club without")
     page = profiles.page(**DARK)
-    person = in_conversation(page, "amy", "bo")
+    person = in_conversation(page)
+    expect(person.log.get_by_text("from your tablet")).to_be_visible()
     page.route_web_socket("**/ws", lambda route: route.close(code=1013))
     page.reload()
+    expect(person.log.get_by_text("from your tablet")).to_be_visible()
     person.send("Is anybody there?")
     expect(page.locator("#offline")).to_contain_text("1 message waits to be sent.")
     page.screenshot(path=pictures / "chat-offline.png", animations="disabled", caret="hide")

@@ -11,6 +11,7 @@ import { groupAddress, parseAddress } from "./names.js";
 import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { Talk } from "./talk.js";
+import { Terminals } from "./terminals.js";
 import { failureWords, preview, terminalName } from "./words.js";
 
 /** Users whose presence is followed: those of the newest conversations, and contacts (`subscriptions_max` is 500). */
@@ -31,7 +32,7 @@ export class App {
   blocked = [];
   wasLive = false;
   #actions;
-  #terminals = new Map();
+  #terminals = null;
   #devicesAskedMs = 0;
   #followed = new Set();
   #following = false;
@@ -60,6 +61,7 @@ export class App {
     this.session = session;
     this.marks = new Marks(session.user, (address) => this.#recount(address));
     this.model = new Model(this.marks);
+    this.#terminals = new Terminals(session.user);
     session.on("state", (state) => this.#state(state));
     session.on("entry", (message) => this.#entry(message));
     session.on("gap", (gap) => this.#all(() => this.model.gap(gap)));
@@ -109,16 +111,16 @@ export class App {
   /** The terminal type of one of one's own devices, or null if it is not known (yet). */
   terminalOf(device) {
     const known = this.#terminals.get(device);
-    if (known === undefined && this.session.state.status === "live" && Date.now() - this.#devicesAskedMs > DEVICES_EVERY_MS) {
+    if (known === null && this.session.state.status === "live" && Date.now() - this.#devicesAskedMs > DEVICES_EVERY_MS) {
       this.loadDevices().then(this.talk.render, () => {});
     }
-    return known ?? null;
+    return known;
   }
 
   async loadDevices() {
     this.#devicesAskedMs = Date.now();
     const devices = await this.session.devices();
-    for (const { device, terminal } of devices) this.#terminals.set(device, terminal);
+    this.#terminals.note(devices);
     return devices;
   }
 
@@ -154,6 +156,12 @@ export class App {
 
   logOut() {
     return this.#actions.logOut();
+  }
+
+  /** Delete what this page keeps of the user; what the session keeps is the SDK's to delete. */
+  forget() {
+    this.marks.destroy();
+    this.#terminals.destroy();
   }
 
   // --- what the session tells ---

@@ -2,7 +2,7 @@
 
 import { fillList, onSubmit, openDialog, sure } from "./dialogs.js";
 import { byId, icon, make, problem } from "./dom.js";
-import { failureWords, moment, terminalIcon, terminalName } from "./words.js";
+import { counted, failureWords, moment, terminalIcon, terminalName } from "./words.js";
 
 export class Devices {
   #app;
@@ -38,7 +38,7 @@ export class Devices {
     const when = device.online ? `Online since ${moment(device.sinceMs ?? device.lastSeenMs)}` : `Last seen ${moment(device.lastSeenMs)}`;
     const from = device.address ? ` from ${device.address}` : "";
     const behind = Math.max(0, this.#app.session.state.head - device.acknowledged);
-    const waits = behind > 0 && !device.this ? `, ${behind} messages behind` : "";
+    const waits = behind > 0 && !device.this ? `, ${counted(behind, "message")} behind` : "";
     return make(
       "li",
       { class: device.online ? "online" : "" },

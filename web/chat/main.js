@@ -67,7 +67,7 @@ async function enter(opened) {
 
 async function logOut() {
   try {
-    app.marks.destroy();
+    app.forget();
     await session.logOut();
   } finally {
     location.replace(location.pathname);

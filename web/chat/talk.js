@@ -151,7 +151,6 @@ export class Talk {
     paintAvatar(byId("peer-avatar"), name, kind);
     say(byId("peer"), name);
     byId("log").setAttribute("aria-label", `Messages with ${name}`);
-    this.#field.placeholder = `Message ${name}`;
     const presence = kind === "user" ? this.#app.presence(name) : null;
     const groupWords = this.#members ? `Group, ${counted(this.#members, "member")}` : "Group";
     say(byId("peer-state"), kind === "group" ? groupWords : presenceWords(presence));
