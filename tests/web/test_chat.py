@@ -72,6 +72,21 @@ def test_what_came_meanwhile_is_counted_until_it_is_read(broker: WebBroker, prof
         expect(cleo.conversation("dan").locator(".unread")).to_have_count(0)
 
 
+def test_who_is_typing(broker: WebBroker, profiles: Profiles) -> None:
+    broker.create_users("carl", "dora")
+    carl = Person(profiles.page()).log_in("carl")
+    dora = Person(profiles.page()).log_in("dora")
+    carl.write_to("dora")
+    dora.write_to("carl")
+    typing = carl.page.locator("#typing")
+    expect(typing).to_be_empty()
+    dora.page.get_by_label("Message", exact=True).press_sequentially("He")
+    expect(typing).to_have_text("dora is typing…")
+    dora.send("Hello")
+    carl.sees("Hello")
+    expect(typing).to_be_empty()
+
+
 def test_a_refused_message_says_why_and_can_be_tried_again(broker: WebBroker, profiles: Profiles) -> None:
     broker.create_users("eve", "finn")
     eve = Person(profiles.page()).log_in("eve")

@@ -19,10 +19,12 @@ pytestmark = [pytest.mark.process, pytest.mark.browser]
 
 GRAVE = ("serious", "critical")
 
-DESK = {"viewport": DESKTOP}
-DARK = {"viewport": DESKTOP, "color_scheme": "dark"}
-NARROW = {"viewport": PHONE, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
-NARROW_DARK = {**NARROW, "color_scheme": "dark"}
+Options = dict[str, Any]
+
+DESK: Options = {"viewport": DESKTOP}
+DARK: Options = {"viewport": DESKTOP, "color_scheme": "dark"}
+NARROW: Options = {"viewport": PHONE, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+NARROW_DARK: Options = {**NARROW, "color_scheme": "dark"}
 
 
 OTHERS = {
@@ -122,7 +124,7 @@ def _devices(page: Page) -> None:
     expect(page.locator("#devices .badge")).to_be_visible()
 
 
-VIEWS: tuple[tuple[str, dict[str, Any], Act], ...] = (
+VIEWS: tuple[tuple[str, Options, Act], ...] = (
     ("desktop", DESK, _nothing),
     ("dark", DARK, _nothing),
     ("phone", NARROW, _nothing),
@@ -138,9 +140,7 @@ VIEWS: tuple[tuple[str, dict[str, Any], Act], ...] = (
 
 
 @pytest.mark.parametrize(("name", "options", "act"), VIEWS, ids=[view[0] for view in VIEWS])
-def test_a_view(
-    name: str, options: dict[str, Any], act: Act, broker: WebBroker, profiles: Profiles, pictures: Path
-) -> None:
+def test_a_view(name: str, options: Options, act: Act, broker: WebBroker, profiles: Profiles, pictures: Path) -> None:
     with TcpDevice(broker.address, "bob", "phone"):
         page = profiles.page(**options)
         person = in_conversation(page)
@@ -152,7 +152,7 @@ def test_a_view(
 
 
 @pytest.mark.parametrize(("name", "options"), [("login", DESK), ("login-phone", NARROW_DARK)])
-def test_the_log_in(name: str, options: dict[str, Any], profiles: Profiles, pictures: Path) -> None:
+def test_the_log_in(name: str, options: Options, profiles: Profiles, pictures: Path) -> None:
     page = profiles.page(**options)
     page.locator("#login-go").click()
     expect(page.locator("#login-problem")).to_be_visible()
@@ -164,7 +164,7 @@ def test_the_log_in(name: str, options: dict[str, Any], profiles: Profiles, pict
 
 @pytest.mark.parametrize(("name", "options"), [("kicked", DESK), ("kicked-phone", NARROW_DARK)])
 def test_the_notice_of_a_takeover(
-    name: str, options: dict[str, Any], broker: WebBroker, profiles: Profiles, pictures: Path
+    name: str, options: Options, broker: WebBroker, profiles: Profiles, pictures: Path
 ) -> None:
     page = profiles.page(**options)
     person = in_conversation(page)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from admin.running import CHEAP
 from web.browser import Profiles, WebBroker
@@ -32,6 +32,33 @@ def alone(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> 
         made.network_may_fail = True
         yield running, made
         made.close()
+
+
+class Network:
+    """What lies between a page and the broker's WebSocket; made before the page is loaded."""
+
+    def __init__(self, page: Page) -> None:
+        self._up = True
+        self._open: list[WebSocketRoute] = []
+        page.route_web_socket(re.compile("/ws$"), self._connect)
+
+    def cut(self) -> None:
+        """Break every connection, and let none be made."""
+        self._up = False
+        for route in self._open:
+            route.close(code=1011)
+        self._open.clear()
+
+    def mend(self) -> None:
+        """Let connections be made again."""
+        self._up = True
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        if self._up:
+            route.connect_to_server()
+            self._open.append(route)
+        else:
+            route.close(code=1013)
 
 
 def test_a_second_pc_ends_the_session_of_the_first_which_says_by_whom(broker: WebBroker, profiles: Profiles) -> None:
@@ -98,17 +125,23 @@ def test_a_browser_that_is_cut_off_comes_back_by_itself(broker: WebBroker, profi
     profiles.network_may_fail = True
     broker.create_users("uma", "vic")
     page = profiles.page()
+    network = Network(page)
+    page.reload()
     uma = Person(page).log_in("uma")
     uma.write_to("vic")
-    page.context.set_offline(True)
-    page.evaluate("window.dispatchEvent(new Event('offline'))")
-    uma.send("from the tunnel")
-    page.context.set_offline(False)
+    uma.send("before the tunnel")
+    uma.sees_stored("before the tunnel")
+    network.cut()
+    expect(page.locator("#offline")).to_contain_text("No connection.")
+    uma.send("in the tunnel")
+    expect(uma.message("in the tunnel").get_by_role("img", name="Waiting to be sent")).to_be_visible()
     with TcpDevice(broker.address, "vic", "phone") as vic:
-        assert vic.expect("from the tunnel").sender == "uma"
-        uma.sees_stored("from the tunnel")
-        vic.publish("user/uma", "heard you")
-        uma.sees("heard you")
+        vic.publish("user/uma", "where are you?")
+        network.mend()
+        uma.sees_stored("in the tunnel")
+        uma.sees("where are you?")
+        assert vic.bodies_until("in the tunnel") == ["before the tunnel", "where are you?", "in the tunnel"]
+        assert uma.texts() == ["before the tunnel", "where are you?", "in the tunnel"]
 
 
 def test_a_reload_shows_the_conversation_without_a_network(alone: tuple[WebBroker, Profiles]) -> None:
@@ -171,6 +204,17 @@ def test_logging_out_leaves_nothing_behind(broker: WebBroker, profiles: Profiles
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     kept = page.evaluate("Object.entries(localStorage).flat().join(' ')")
     assert "user/yara" not in kept
+
+
+def test_a_log_in_without_a_network_is_told_so(broker: WebBroker, profiles: Profiles) -> None:
+    profiles.network_may_fail = True
+    broker.create_users("yuri")
+    page = profiles.page()
+    page.route_web_socket(re.compile("/ws$"), lambda route: route.close(code=1013))
+    Person(page).fill_log_in("yuri")
+    expect(page.locator("#login-problem")).to_have_text(
+        "The server cannot be reached. Check your network, and try again."
+    )
 
 
 def test_a_wrong_password_and_an_unknown_terminal_type_are_told(broker: WebBroker, profiles: Profiles) -> None:

@@ -50,9 +50,12 @@ export class App {
     byId("log-out").addEventListener("click", () => this.logOut());
     byId("back").addEventListener("click", () => this.go(null));
     globalThis.addEventListener("hashchange", () => this.#route());
+    // A network that is back, and a page that somebody looks at again, need not wait for the next try.
+    globalThis.addEventListener("online", () => this.session?.retryNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.session?.retryNow());
     document.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
-      if (this.session && this.talk.address) this.go(null);
+      if (event.key !== "Escape" || event.defaultPrevented || event.isComposing || event.target.id === "filter") return;
+      if (this.session && this.talk.address && !document.querySelector("dialog[open]")) this.go(null);
     });
   }
 

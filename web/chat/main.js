@@ -9,6 +9,8 @@ import { endedWords } from "./words.js";
 /** A new device does not ask for more of an old inbox; what is older comes when somebody scrolls back to it. */
 const NEWEST = 10_000;
 const CLIENT = "roost chat";
+/** What the SDK says when there was no answer at all. */
+const NO_ANSWER = new Set([roost.Reason.UNSPECIFIED_ERROR, roost.Reason.SERVER_UNAVAILABLE]);
 
 let session = null;
 let again = false;
@@ -33,8 +35,7 @@ function firstLogin(opened) {
     const stop = opened.on("state", (state) => {
       if (state.status !== "waiting") return;
       stop();
-      const isNetwork = state.reason === roost.Reason.SUCCESS || !state.reason;
-      reject(isNetwork ? new roost.ConnectionFailed(state.text) : refusal(state));
+      reject(NO_ANSWER.has(state.reason) ? new roost.ConnectionFailed(state.reason, state.text) : refusal(state));
     });
     opened.live().then(resolve, reject).finally(stop);
   });

@@ -84,6 +84,7 @@ export class Talk {
     this.#grow();
     problem(byId("compose-problem"), "");
     if (focus) this.#focusField();
+    if (this.#conversation.rows) this.#render();
     await this.#newest();
     if (this.#conversation?.kind === "group") this.#countMembers();
   }
