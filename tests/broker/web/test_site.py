@@ -12,7 +12,7 @@ import trio.testing
 
 import roost_web
 from broker.house import House, in_house
-from broker.http.speaking import Peer
+from broker.http.speaking import Peer, request
 from broker.web.wires import WebPeer
 from roost_broker.audit import AuditLog
 from roost_broker.config import Config
@@ -167,6 +167,26 @@ async def test_whoever_asks_for_nothing_gives_his_place_to_who_does(house: House
         for each in busy:
             assert (await each.ask("GET", "/")).status == 200, "everybody gets his turn"
         assert trio.current_time() - begun < 10 * IDLE_KEPT_S
+
+
+@pytest.mark.parametrize("how", ["head", "body", "answer"])
+@in_house(limits={"web_connections_max": 2, "http_timeout_s": 600})
+async def test_whoever_keeps_the_broker_waiting_keeps_nobody_else_waiting(
+    house: House, tmp_path: Path, pages: Path, how: str
+) -> None:
+    (pages / "sdk/large.js").write_bytes(b"x" * 1_000_000)
+    said = {
+        "head": b"GET / HTTP/1.1\r\nhost: x\r\n",
+        "body": request("POST", "/csp-report", None, content_length="100") + b"{",
+        "answer": request("GET", "/sdk/large.js"),
+    }[how]
+    async with web(house, tmp_path) as site:
+        for _ in range(2):
+            await (await site.dial()).send(said)
+        begun = trio.current_time()
+        for _ in range(3):
+            assert (await (await site.dial()).ask("GET", "/")).status == 200
+        assert trio.current_time() - begun < 5 * IDLE_KEPT_S
 
 
 @in_house(limits={"web_connections_max": 1})
