@@ -184,9 +184,19 @@ def test_two_tabs_of_one_browser_share_a_session(broker: WebBroker, profiles: Pr
             tab.sees("hello, both")
         expect(first.notice).to_be_hidden()
         expect(second.notice).to_be_hidden()
+        page.keyboard.press("Escape")
+        other.keyboard.press("Escape")
+        xaver.publish("user/wanda", "unread in both")
+        for tab in (first, second):
+            expect(tab.conversation("xaver").locator(".unread")).to_have_text("1 unread")
+        first.open("xaver")
+        first.sees("unread in both")
+        for tab in (first, second):  # what one reads in one tab is read in the other
+            expect(tab.conversation("xaver").locator(".unread")).to_have_count(0)
+        second.open("xaver")
         page.close()  # the tab that had the connection
         xaver.publish("user/wanda", "and now?")
-        second.sees("hello, both", "and now?")
+        second.sees("hello, both", "unread in both", "and now?")
         second.send("still here")
         second.sees_stored("still here")
 
@@ -199,9 +209,9 @@ def test_logging_out_leaves_nothing_behind(broker: WebBroker, profiles: Profiles
     yara.send("note to self")
     yara.sees_stored("note to self")
     page.get_by_role("button", name="Log out", exact=True).click()
-    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_role("button", name="Log in", exact=True)).to_be_visible()
     page.reload()
-    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_role("button", name="Log in", exact=True)).to_be_visible()
     kept = page.evaluate("Object.entries(localStorage).flat().join(' ')")
     assert "user/yara" not in kept
 
@@ -231,10 +241,10 @@ def test_a_wrong_password_and_an_unknown_terminal_type_are_told(broker: WebBroke
     page.get_by_label("Terminal type").fill("fridge")
     page.locator("#login-user").fill("zack")
     page.locator("#login-password").fill("correct horse")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     expect(problem).to_have_text("This server knows no “fridge”.")
     page.get_by_label("Terminal type").fill("tv")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     expect(page.locator("#me-state")).to_have_text("TV · online")
 
 

@@ -36,6 +36,7 @@ export class App {
   #devicesAskedMs = 0;
   #followed = new Set();
   #following = false;
+  #leaving = false;
 
   /** `logOut()` and `logInAgain(text)` lead back to the log-in form. */
   constructor(actions) {
@@ -114,7 +115,11 @@ export class App {
   /** The terminal type of one of one's own devices, or null if it is not known (yet). */
   terminalOf(device) {
     const known = this.#terminals.get(device);
-    if (known === null && this.session.state.status === "live" && Date.now() - this.#devicesAskedMs > DEVICES_EVERY_MS) {
+    if (
+      known === null &&
+      this.session.state.status === "live" &&
+      Date.now() - this.#devicesAskedMs > DEVICES_EVERY_MS
+    ) {
       this.loadDevices().then(this.talk.render, () => {});
     }
     return known;
@@ -158,6 +163,7 @@ export class App {
   }
 
   logOut() {
+    this.#leaving = true; // what the session says on its way out is no news
     return this.#actions.logOut();
   }
 
@@ -170,6 +176,7 @@ export class App {
   // --- what the session tells ---
 
   #state(state) {
+    if (this.#leaving) return undefined;
     if (state.status === "closed") return this.#actions.closed();
     if (state.status === "live") {
       if (!this.wasLive || !this.isLive) this.#cameLive();
@@ -180,7 +187,10 @@ export class App {
     byId("compose").disabled = state.status === "ended";
     byId("send").disabled = state.status === "ended";
     const words = { live: "online", connecting: "connecting…", waiting: "offline", ended: "stopped" }[state.status];
-    const behind = state.status === "live" && !state.caughtUp ? `, ${Math.max(0, state.head - state.position)} messages to come` : "";
+    const behind =
+      state.status === "live" && !state.caughtUp
+        ? `, ${Math.max(0, state.head - state.position)} messages to come`
+        : "";
     say(byId("me-state"), `${terminalName(this.session.terminal)} · ${words}${behind}`);
     byId("me-state").className = state.status;
     return undefined;
@@ -297,7 +307,8 @@ export class App {
     this.#following = true;
     for (const user of fresh) this.#followed.add(user);
     try {
-      for (let start = 0; start < fresh.length; start += FOLLOW_PART) await this.#followPart(fresh.slice(start, start + FOLLOW_PART));
+      for (let start = 0; start < fresh.length; start += FOLLOW_PART)
+        await this.#followPart(fresh.slice(start, start + FOLLOW_PART));
     } catch {
       for (const user of fresh) this.#followed.delete(user); // the connection is gone: after the next log-in
     } finally {
@@ -318,4 +329,3 @@ export class App {
     }
   }
 }
-

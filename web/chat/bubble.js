@@ -1,7 +1,17 @@
 /** One row of a conversation as an element. */
 
 import { icon, make } from "./dom.js";
-import { attachment, clock, dayName, gapWords, refusedWords, size, terminalIcon, terminalName, wholeTime } from "./words.js";
+import {
+  attachment,
+  clock,
+  dayName,
+  gapWords,
+  refusedWords,
+  size,
+  terminalIcon,
+  terminalName,
+  wholeTime,
+} from "./words.js";
 
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 /** A text longer than this is folded, so that one message cannot fill the page. */
@@ -12,9 +22,16 @@ const FOLD_CHARS = 4_000;
  * `discard(publication)`.
  */
 export function bubble(row, context) {
-  const article = make("article", { class: `line ${row.kind}${row.own ? " own" : ""}${row.first ? " first" : ""}`, role: "article", tabindex: "-1" });
+  const article = make("article", {
+    class: `line ${row.kind}${row.own ? " own" : ""}${row.first ? " first" : ""}`,
+    role: "article",
+    tabindex: "-1",
+  });
   article.dataset.key = row.key;
-  if (row.day > 0) article.append(make("h3", { class: "day" }, make("time", { datetime: new Date(row.day).toISOString() }, dayName(row.day))));
+  if (row.day > 0)
+    article.append(
+      make("h3", { class: "day" }, make("time", { datetime: new Date(row.day).toISOString() }, dayName(row.day))),
+    );
   if (row.kind === "gap") {
     article.append(make("p", { class: "aside gap" }, icon("i-gap"), gapWords(row.gap)));
   } else if (row.kind === "notice") {
@@ -42,7 +59,12 @@ function balloon(row, context) {
 function elsewhere(device, context) {
   const terminal = context.terminalOf(device);
   const words = terminal ? `from your ${terminalName(terminal)}` : "from another device";
-  return make("span", { class: "elsewhere", title: device }, icon(terminal ? terminalIcon(terminal) : "i-device"), words);
+  return make(
+    "span",
+    { class: "elsewhere", title: device },
+    icon(terminal ? terminalIcon(terminal) : "i-device"),
+    words,
+  );
 }
 
 function body(row, shown) {
@@ -71,7 +93,12 @@ function attached({ type, data }) {
     for (const event of ["load", "error"]) picture.addEventListener(event, () => URL.revokeObjectURL(url));
     return picture;
   }
-  const button = make("button", { type: "button", class: "file" }, icon("i-file"), make("span", {}, words, make("small", {}, type)));
+  const button = make(
+    "button",
+    { type: "button", class: "file" },
+    icon("i-file"),
+    make("span", {}, words, make("small", {}, type)),
+  );
   button.addEventListener("click", () => save(data));
   return button;
 }
@@ -92,7 +119,8 @@ const STATES = {
 function foot(row, shown) {
   const timeMs = shown.storedMs ?? shown.timeMs;
   const parts = make("span", { class: "foot" });
-  if (timeMs > 0) parts.append(make("time", { datetime: new Date(timeMs).toISOString(), title: wholeTime(timeMs) }, clock(timeMs)));
+  if (timeMs > 0)
+    parts.append(make("time", { datetime: new Date(timeMs).toISOString(), title: wholeTime(timeMs) }, clock(timeMs)));
   if (row.own && row.state) {
     const [picture, words] = STATES[row.state];
     parts.append(make("span", { class: `state ${row.state}`, title: words }, icon(picture, words)));

@@ -51,7 +51,9 @@ export class ConversationList {
   render(conversations, open, context) {
     this.#last = [conversations, open, context];
     const wanted = this.#filter.value.trim().toLocaleLowerCase();
-    const found = wanted ? conversations.filter(({ name }) => name.toLocaleLowerCase().includes(wanted)) : conversations;
+    const found = wanted
+      ? conversations.filter(({ name }) => name.toLocaleLowerCase().includes(wanted))
+      : conversations;
     const part = found.slice(0, this.#shown);
     const keys = new Set(part.map(({ address }) => address));
     for (const [address, row] of this.#rows) {
@@ -69,7 +71,10 @@ export class ConversationList {
     if (hadFocus?.isConnected && document.activeElement !== hadFocus) hadFocus.focus({ preventScroll: true });
     show(this.#more, found.length > part.length);
     show(byId("no-conversations"), found.length === 0);
-    say(byId("no-conversations-text"), wanted ? "No conversation has this name." : "No conversations yet. Begin one with +.");
+    say(
+      byId("no-conversations-text"),
+      wanted ? "No conversation has this name." : "No conversations yet. Begin one with +.",
+    );
   }
 
   #again() {
@@ -122,8 +127,26 @@ export class ConversationList {
       make(
         "span",
         { class: "conversation-text" },
-        make("span", { class: "conversation-top" }, make("span", { class: "name", dir: "auto" }, name), kind === "group" ? make("span", { class: "kind" }, "group") : null, timeMs ? make("time", { datetime: new Date(timeMs).toISOString() }, listTime(timeMs)) : null),
-        make("span", { class: "conversation-line" }, ...words, unread ? make("span", { class: "unread" }, unread > 99 ? "99+" : String(unread), make("span", { class: "only-read" }, " unread")) : null),
+        make(
+          "span",
+          { class: "conversation-top" },
+          make("span", { class: "name", dir: "auto" }, name),
+          kind === "group" ? make("span", { class: "kind" }, "group") : null,
+          timeMs ? make("time", { datetime: new Date(timeMs).toISOString() }, listTime(timeMs)) : null,
+        ),
+        make(
+          "span",
+          { class: "conversation-line" },
+          ...words,
+          unread
+            ? make(
+                "span",
+                { class: "unread" },
+                unread > 99 ? "99+" : String(unread),
+                make("span", { class: "only-read" }, " unread"),
+              )
+            : null,
+        ),
         presence?.online ? make("span", { class: "only-read" }, presenceWords(presence)) : null,
       ),
     );

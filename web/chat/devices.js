@@ -28,14 +28,20 @@ export class Devices {
       const devices = await this.#app.loadDevices();
       const order = (device) => (device.this ? 0 : device.online ? 1 : 2);
       devices.sort((one, other) => order(one) - order(other) || other.lastSeenMs - one.lastSeenMs);
-      fillList(byId("devices"), devices.map((device) => this.#item(device)), "No devices.");
+      fillList(
+        byId("devices"),
+        devices.map((device) => this.#item(device)),
+        "No devices.",
+      );
     } catch (error) {
       problem(trouble, failureWords(error));
     }
   }
 
   #item(device) {
-    const when = device.online ? `Online since ${moment(device.sinceMs ?? device.lastSeenMs)}` : `Last seen ${moment(device.lastSeenMs)}`;
+    const when = device.online
+      ? `Online since ${moment(device.sinceMs ?? device.lastSeenMs)}`
+      : `Last seen ${moment(device.lastSeenMs)}`;
     const from = device.address ? ` from ${device.address}` : "";
     const behind = Math.max(0, this.#app.session.state.head - device.acknowledged);
     const waits = behind > 0 && !device.this ? `, ${counted(behind, "message")} behind` : "";
@@ -46,17 +52,41 @@ export class Devices {
       make(
         "span",
         { class: "grow" },
-        make("strong", {}, terminalName(device.terminal), " ", device.this ? make("span", { class: "badge" }, "this one") : null),
+        make(
+          "strong",
+          {},
+          terminalName(device.terminal),
+          " ",
+          device.this ? make("span", { class: "badge" }, "this one") : null,
+        ),
         make("small", {}, `${when}${from}${waits}`),
         make("small", { class: "mono" }, device.client ? `${device.device} · ${device.client}` : device.device),
       ),
-      device.this ? null : make("button", { type: "button", class: "quiet", "aria-label": `Log out ${terminalName(device.terminal)} ${device.device}`, onclick: () => this.#logOut(device) }, "Log out"),
+      device.this
+        ? null
+        : make(
+            "button",
+            {
+              type: "button",
+              class: "quiet",
+              "aria-label": `Log out ${terminalName(device.terminal)} ${device.device}`,
+              onclick: () => this.#logOut(device),
+            },
+            "Log out",
+          ),
     );
   }
 
   async #logOut(device) {
     const name = terminalName(device.terminal);
-    if (!(await sure("Log a device out", `The session on this ${name} (${device.device}) ends, and it needs the password again.`, "Log it out"))) return;
+    if (
+      !(await sure(
+        "Log a device out",
+        `The session on this ${name} (${device.device}) ends, and it needs the password again.`,
+        "Log it out",
+      ))
+    )
+      return;
     try {
       await this.#app.session.logOutDevice(device.device);
     } catch (error) {

@@ -19,7 +19,8 @@ export function closeDialog(id) {
 /** Wire what all dialogs share: their close buttons, and a click beside them. */
 export function prepareDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
-    for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
+    for (const button of dialog.querySelectorAll("[data-close]"))
+      button.addEventListener("click", () => dialog.close());
     if (dialog.getAttribute("role") === "alertdialog") continue;
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog) dialog.close();

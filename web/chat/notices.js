@@ -38,7 +38,9 @@ export class Notices {
     const { title, text, facts } = endedWords(state, this.#app.session.terminal);
     say(byId("kicked-title"), title);
     say(byId("kicked-text"), text);
-    byId("kicked-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+    byId("kicked-facts").replaceChildren(
+      ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]),
+    );
     const act = state.unsupportedVersion ? "Load anew" : state.needsPassword ? "Log in again" : "Use here";
     for (const id of ["kicked-here", "ended-here"]) say(byId(id), act);
     say(byId("ended-text"), `${title}. This device sends and receives nothing.`);
@@ -58,9 +60,11 @@ export class Notices {
     const seconds = state.retryAtMs ? Math.ceil((state.retryAtMs - Date.now()) / 1000) : 0;
     // The countdown is for eyes only: a live region that changes each second would never be silent.
     say(byId("offline-text"), `No connection.${queue}`);
-    const countdown = state.status === "connecting" ? "Connecting…" : seconds > 0 ? `Next try in ${seconds} s` : "Trying…";
+    const countdown =
+      state.status === "connecting" ? "Connecting…" : seconds > 0 ? `Next try in ${seconds} s` : "Trying…";
     byId("offline-text").dataset.then = countdown;
     show(byId("offline-now"), state.status === "waiting");
-    if (state.status === "waiting" && seconds > 0) this.#clock = setTimeout(() => this.#renderOffline(this.#app.session.state), 1_000);
+    if (state.status === "waiting" && seconds > 0)
+      this.#clock = setTimeout(() => this.#renderOffline(this.#app.session.state), 1_000);
   }
 }

@@ -51,8 +51,16 @@ export class People {
 
   #fillPeople() {
     const { contacts, blocked } = this.#app;
-    fillList(byId("contacts"), contacts.map((user) => this.#contact(user)), "No contacts yet.");
-    fillList(byId("blocked"), blocked.map((user) => this.#block(user)), "Nobody is blocked.");
+    fillList(
+      byId("contacts"),
+      contacts.map((user) => this.#contact(user)),
+      "No contacts yet.",
+    );
+    fillList(
+      byId("blocked"),
+      blocked.map((user) => this.#block(user)),
+      "Nobody is blocked.",
+    );
   }
 
   #contact(user) {
@@ -61,7 +69,12 @@ export class People {
       "li",
       {},
       avatar(user, "user"),
-      make("span", { class: "grow" }, make("strong", { dir: "auto" }, user), make("small", {}, presenceWords(presence))),
+      make(
+        "span",
+        { class: "grow" },
+        make("strong", { dir: "auto" }, user),
+        make("small", {}, presenceWords(presence)),
+      ),
       this.#button("Message", `Message ${user}`, () => this.#begin(userAddress(user))),
       this.#button("Remove", `Remove the contact ${user}`, () => this.#relate("removeContact", user, "add-contact")),
     );
@@ -135,7 +148,17 @@ export class People {
     const presence = this.#app.presence(name);
     const terminals = presence?.terminals ?? [];
     const items = terminals.map(({ terminal, sinceMs }) =>
-      make("li", {}, icon(terminalIcon(terminal)), make("span", { class: "grow" }, make("strong", {}, terminalName(terminal)), make("small", {}, sinceMs ? `since ${moment(sinceMs)}` : ""))),
+      make(
+        "li",
+        {},
+        icon(terminalIcon(terminal)),
+        make(
+          "span",
+          { class: "grow" },
+          make("strong", {}, terminalName(terminal)),
+          make("small", {}, sinceMs ? `since ${moment(sinceMs)}` : ""),
+        ),
+      ),
     );
     fillList(byId("about-where"), items, presence ? "On no device now." : "Not known.");
     say(byId("about-contact"), this.#app.contacts.includes(name) ? "Remove from contacts" : "Add to contacts");
@@ -167,7 +190,12 @@ export class People {
         "li",
         {},
         avatar(user, "user"),
-        make("span", { class: "grow" }, make("strong", { dir: "auto" }, user), user === me ? make("small", {}, "you") : null),
+        make(
+          "span",
+          { class: "grow" },
+          make("strong", { dir: "auto" }, user),
+          user === me ? make("small", {}, "you") : null,
+        ),
         owner ? make("span", { class: "badge" }, "owner") : null,
         isOwner && user !== me ? this.#button("Remove", `Remove ${user} from the group`, remove(user)) : null,
       ),
@@ -189,7 +217,8 @@ export class People {
 
   async #leave() {
     const { name } = this.#about;
-    if (!(await sure("Leave the group", `You get no more messages of “${name}”. What came before stays.`, "Leave"))) return;
+    if (!(await sure("Leave the group", `You get no more messages of “${name}”. What came before stays.`, "Leave")))
+      return;
     await this.#carefully(async () => {
       await this.#app.session.leaveGroup(name);
       closeDialog("dialog-about");

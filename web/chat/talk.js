@@ -60,7 +60,9 @@ export class Talk {
 
   /** Whether a person has the end of this conversation before him now. */
   isRead(address) {
-    return this.address === address && this.#timeline.atEnd && !document.hidden && document.hasFocus() && this.#inSight();
+    return (
+      this.address === address && this.#timeline.atEnd && !document.hidden && document.hasFocus() && this.#inSight()
+    );
   }
 
   /** Show a conversation, or none. `focus`: go to the field. */
@@ -221,7 +223,8 @@ export class Talk {
       if (options.before !== undefined && page.items.length === 0) conversation.more = false;
     } catch (error) {
       this.#failed = true; // until there is a connection again
-      if (this.#conversation === conversation) this.#app.tell(`Older messages cannot be had now. ${failureWords(error)}`);
+      if (this.#conversation === conversation)
+        this.#app.tell(`Older messages cannot be had now. ${failureWords(error)}`);
     } finally {
       if (this.#loading === conversation) this.#loading = false;
       byId("log").setAttribute("aria-busy", "false");

@@ -42,7 +42,8 @@ export function listTime(ms, now = Date.now()) {
 /** "today at 14:05", "on 3 May at 14:05". */
 export function moment(ms, now = Date.now()) {
   const ago = dayOf(now) - dayOf(ms);
-  const day = ago === 0 ? "today" : ago === 1 ? "yesterday" : `on ${ago < 180 ? SHORT_DAY.format(ms) : DAY_AND_YEAR.format(ms)}`;
+  const day =
+    ago === 0 ? "today" : ago === 1 ? "yesterday" : `on ${ago < 180 ? SHORT_DAY.format(ms) : DAY_AND_YEAR.format(ms)}`;
   return `${day} at ${clock(ms)}`;
 }
 
@@ -89,7 +90,8 @@ const GAP_WHY = {
 
 /** What is said where entries are missing. */
 export function gapWords(gap) {
-  if (gap.reason === "history") return "Some messages here are not on this device. They come when there is a connection.";
+  if (gap.reason === "history")
+    return "Some messages here are not on this device. They come when there is a connection.";
   const lost = counted(gap.last - gap.seq + 1, "message");
   return `${lost} of your conversations never came to this device: ${GAP_WHY[gap.reason] ?? "the server has removed them"}. Some may belong here.`;
 }
@@ -176,6 +178,10 @@ export function endedWords(state, terminal) {
     case "BAD_USER_NAME_OR_PASSWORD":
       return { title: "Log in again", text: "The server no longer takes what this device was logged in with.", facts };
     default:
-      return { title: "This session has ended", text: `${capital(reasonPhrase(state.reason))}. ${state.text}`.trim(), facts };
+      return {
+        title: "This session has ended",
+        text: `${capital(reasonPhrase(state.reason))}. ${state.text}`.trim(),
+        facts,
+      };
   }
 }

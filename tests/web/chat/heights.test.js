@@ -19,7 +19,10 @@ test("a measured row moves those after it", () => {
   heights.setKeys(keys(4));
   assert.equal(heights.measure("k1", 80), true);
   assert.equal(heights.measure("k1", 80), false);
-  assert.deepEqual([0, 1, 2, 3, 4].map((index) => heights.start(index)), [0, 50, 130, 180, 230]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((index) => heights.start(index)),
+    [0, 50, 130, 180, 230],
+  );
 });
 
 test("a measured height goes with its row when older ones come before it", () => {

@@ -14,13 +14,36 @@ class Marks {
 }
 
 const message = (seq, more = {}) => ({
-  kind: "message", seq, id: String(seq), from: "bob", to: "user/alice", conversation: BOB, timeMs: seq * 1000,
-  type: "text/plain", text: `no. ${seq}`, data: null, own: false, device: null, n: null, key: null, notice: false, ...more,
+  kind: "message",
+  seq,
+  id: String(seq),
+  from: "bob",
+  to: "user/alice",
+  conversation: BOB,
+  timeMs: seq * 1000,
+  type: "text/plain",
+  text: `no. ${seq}`,
+  data: null,
+  own: false,
+  device: null,
+  n: null,
+  key: null,
+  notice: false,
+  ...more,
 });
-const own = (seq, more = {}) => message(seq, { kind: "own", own: true, from: "alice", to: BOB, device: "pc-1", n: seq, ...more });
+const own = (seq, more = {}) =>
+  message(seq, { kind: "own", own: true, from: "alice", to: BOB, device: "pc-1", n: seq, ...more });
 const erased = (seq) => message(seq, { kind: "erased", from: "", to: "", conversation: "", text: null });
 const publication = (key, more = {}) => ({
-  key, to: BOB, text: key, data: null, timeMs: 50_000, state: "waiting", delivered: false, discarded: false, ...more,
+  key,
+  to: BOB,
+  text: key,
+  data: null,
+  timeMs: 50_000,
+  state: "waiting",
+  delivered: false,
+  discarded: false,
+  ...more,
 });
 const seqs = (conversation) => conversation.rows.map(({ seq }) => seq);
 
@@ -32,9 +55,15 @@ beforeEach(() => {
 test("the conversation with the newest message stands first", () => {
   model.take(message(1));
   model.take(message(2, { conversation: CLUB }));
-  assert.deepEqual(model.list().map(({ address }) => address), [CLUB, BOB]);
+  assert.deepEqual(
+    model.list().map(({ address }) => address),
+    [CLUB, BOB],
+  );
   model.take(message(3));
-  assert.deepEqual(model.list().map(({ address }) => address), [BOB, CLUB]);
+  assert.deepEqual(
+    model.list().map(({ address }) => address),
+    [BOB, CLUB],
+  );
 });
 
 test("messages of others are unread until they are read", () => {
@@ -104,7 +133,10 @@ test("a publication stands until its entry comes", () => {
   model.publication(publication("k2"));
   assert.equal(model.waiting, 2);
   model.take(own(1, { key: "k1" }));
-  assert.deepEqual(model.get(BOB).pending.map(({ key }) => key), ["k2"]);
+  assert.deepEqual(
+    model.get(BOB).pending.map(({ key }) => key),
+    ["k2"],
+  );
   assert.equal(model.waiting, 1);
   model.publication(publication("k2", { discarded: true }));
   assert.equal(model.waiting, 0);
@@ -158,7 +190,10 @@ test("what an erased user wrote has no content any more; what others wrote, and 
   model.known(CLUB, message(5, { conversation: CLUB, from: "mallory" }));
   model.erase({ user: "mallory", conversation: CLUB, before: 4 });
   const rows = model.get(CLUB).rows;
-  assert.deepEqual(rows.map(({ kind }) => kind), ["erased", "message", "message"]);
+  assert.deepEqual(
+    rows.map(({ kind }) => kind),
+    ["erased", "message", "message"],
+  );
   assert.equal(rows[0].text, null);
   assert.equal(rows[0].seq, 1);
   model.erase({ user: "mallory", conversation: CLUB, before: 6 });
@@ -177,7 +212,13 @@ test("starting over drops what was held, and keeps what waits to be sent", () =>
   model.group(CLUB);
   model.publication(publication("k1"));
   model.startOver();
-  assert.deepEqual(model.list().map(({ address }) => address).sort(), [CLUB, BOB]);
+  assert.deepEqual(
+    model
+      .list()
+      .map(({ address }) => address)
+      .sort(),
+    [CLUB, BOB],
+  );
   assert.deepEqual(seqs(model.get(BOB)), []);
   assert.equal(model.get(BOB).last, null);
   assert.equal(model.waiting, 1);
