@@ -725,7 +725,7 @@ class Engine {
   }
 
   #write() {
-    this.#writing ??= this.#writeAll().finally(() => (this.#writing = null));
+    this.#writing ??= this.#writeAll();
   }
 
   async #writeAll() {
@@ -736,7 +736,7 @@ class Engine {
         await this.#store.commit(some.kept);
       } catch (error) {
         this.#fail(error, some.then);
-        return;
+        break;
       }
       this.#storedSeq = some.position;
       const { events } = some;
@@ -745,6 +745,7 @@ class Engine {
       this.#acknowledge(); // once for the batch
       this.#lookIfCaughtUp();
     }
+    this.#writing = null; // in the same step in which nothing was left: what comes from here on begins anew
   }
 
   #taken() {
