@@ -456,7 +456,10 @@ class IndexedDbStore {
       stores[item.kind === "gap" ? "gaps" : "items"].put(item);
       if (item.conversation && !(newest.get(item.conversation)?.seq > item.seq)) newest.set(item.conversation, item);
     }
-    for (const [address, last] of newest) stores.conversations.put({ address, last });
+    for (const [address, last] of newest) {
+      const known = await asked(stores.conversations.get(address));
+      if (!(known?.last.seq > last.seq)) stores.conversations.put({ address, last });
+    }
     for (const [name, value] of Object.entries(changes.meta ?? {})) {
       if (value === undefined) stores.meta.delete(name);
       else stores.meta.put(value, name);
