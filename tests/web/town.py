@@ -11,10 +11,14 @@ from pathlib import Path
 
 from admin.running import CHEAP, RunningBroker
 
-CONFIG = f"""{CHEAP}
+CONFIG = f"""
+# A broker that ends hangs up at once, and trims when a test says so.
+drain_s = 0
+{CHEAP}
 [retention]
 count = 30
 age_days = 0
+interval_s = 100000
 """
 """Inboxes that are soon full, so that a test of gaps is short; they are trimmed when a test says so."""
 

@@ -456,7 +456,10 @@ class IndexedDbStore {
       stores[item.kind === "gap" ? "gaps" : "items"].put(item);
       if (item.conversation && !(newest.get(item.conversation)?.seq > item.seq)) newest.set(item.conversation, item);
     }
-    for (const [address, last] of newest) stores.conversations.put({ address, last });
+    for (const [address, last] of newest) {
+      const known = await asked(stores.conversations.get(address));
+      if (!(known?.last.seq > last.seq)) stores.conversations.put({ address, last });
+    }
     for (const [name, value] of Object.entries(changes.meta ?? {})) {
       if (value === undefined) stores.meta.delete(name);
       else stores.meta.put(value, name);
@@ -588,7 +591,7 @@ export async function remembered(storage = defaultStorage()) {
 
 /** @returns an empty set of changes, and what follows from them once they are kept. */
 function blankChanges() {
-  return { clear: false, items: [], erase: [], meta: {}, outboxPut: new Map(), outboxRemove: new Set(), events: [], then: [] };
+  return { clear: false, items: [], erase: [], meta: {}, outboxPut: new Map(), outboxRemove: new Set(), events: [], first: [], then: [] };
 }
 
 const CONNECTING = {
@@ -725,7 +728,7 @@ class Engine {
   }
 
   #write() {
-    this.#writing ??= this.#writeAll().finally(() => (this.#writing = null));
+    this.#writing ??= this.#writeAll();
   }
 
   async #writeAll() {
@@ -736,20 +739,22 @@ class Engine {
         await this.#store.commit(some.kept);
       } catch (error) {
         this.#fail(error, some.then);
-        return;
+        break;
       }
       this.#storedSeq = some.position;
+      for (const act of some.first) act();
       const { events } = some;
       if (events.length) this.#tell("stored", { events, position: some.position, floor: some.floor, head: this.#head });
       for (const { kept } of some.then) kept();
       this.#acknowledge(); // once for the batch
       this.#lookIfCaughtUp();
     }
+    this.#writing = null; // in the same step in which nothing was left: what comes from here on begins anew
   }
 
   #taken() {
     const changes = this.#changes;
-    const { clear, items, erase, meta, outboxPut, outboxRemove, events, then } = changes;
+    const { clear, items, erase, meta, outboxPut, outboxRemove, events, first, then } = changes;
     const trimBelow = items.length ? this.#trim() : undefined;
     const kept = {};
     if (clear) kept.clear = true;
@@ -759,9 +764,9 @@ class Engine {
     if (Object.keys(changes.meta).length) kept.meta = meta;
     if (outboxPut.size) kept.outboxPut = [...outboxPut.values()].map((record) => ({ ...record }));
     if (outboxRemove.size) kept.outboxRemove = [...outboxRemove];
-    if (!Object.keys(kept).length && !events.length && !then.length) return null;
+    if (!Object.keys(kept).length && !events.length && !first.length && !then.length) return null;
     this.#changes = blankChanges();
-    return { kept, events, then, position: this.#meta.position ?? 0, floor: this.#meta.floor };
+    return { kept, events, first, then, position: this.#meta.position ?? 0, floor: this.#meta.floor };
   }
 
   /** The number below which history is dropped now; what an iterator still has to read stays. */
@@ -1063,12 +1068,15 @@ class Engine {
     this.#compareCounts(settledN);
     link.live = true;
     this.#watch(link);
-    const tookOver = originOf(connack.took_over);
-    this.#change({ ...CONNECTING, status: "live", tookOver, caughtUp: false });
-    this.#write(); // even if there is nothing to write: it looks whether the device has caught up
-    this.#followAgain();
-    this.#sendRequests();
-    this.#sendPublishes();
+    // It is live when epoch and token are kept, and before its first entries are told.
+    this.#changes.first.push(() => {
+      if (this.#link !== link) return;
+      this.#change({ ...CONNECTING, status: "live", tookOver: originOf(connack.took_over) });
+      this.#followAgain();
+      this.#sendRequests();
+      this.#sendPublishes();
+    });
+    this.#write();
   }
 
   /** The inbox is not the one whose entries are kept here: drop them, in one step with the numbers. */
@@ -1873,7 +1881,11 @@ export class Session {
   }
 
   async logOut() {
-    await this.#call("logOut", {});
+    try {
+      await this.#call("logOut", {});
+    } catch (error) {
+      if (!(error instanceof SessionClosed)) throw error; // that is what was wanted
+    }
     await this.close();
   }
 
@@ -1889,6 +1901,7 @@ export class Session {
     this.#engine = null;
     this.#lock?.abort();
     this.#channel?.close();
+    this.#channel = null;
     this.#state = { ...CONNECTING, status: "closed", head: this.#state.head };
     for (const publication of this.publications) if (publication.state === "waiting") publication[QUEUED](closed);
     for (const cursor of this.#cursors) this.#wake(cursor);
@@ -1976,9 +1989,9 @@ export class Session {
   }
 
   async #destroyed() {
-    const leads = Boolean(this.#engine);
+    // First the storage, then the lead: whoever comes next must find nothing.
+    if (this.#engine) await this.#store.destroy();
     await this.close();
-    if (leads) await this.#store.destroy();
   }
 
   // --- tabs
@@ -2011,8 +2024,17 @@ export class Session {
 
   async #lead() {
     if (this.#closed) return;
-    const saved = await this.#store.load();
+    let saved = null;
+    try {
+      saved = await this.#store.load();
+    } catch (error) {
+      this.#emit("error", new StorageFailed(Reason.UNSPECIFIED_ERROR, `the storage cannot be read: ${error?.message ?? error}`));
+    }
     if (this.#closed) return;
+    if (!saved || (this.#device && this.#leader && !saved.meta.device)) {
+      await this.close(); // another tab has logged this device out
+      return;
+    }
     await this.#catchUp(saved.meta.position ?? 0, saved.meta.floor ?? 1);
     const tell = (name, detail) => {
       this.#post({ kind: "event", name, detail });
@@ -2067,7 +2089,9 @@ export class Session {
     const another = leader !== this.#leader;
     this.#leader = leader;
     await this.#catchUp(snapshot.position, snapshot.floor);
-    this.#sync(snapshot);
+    const { state } = snapshot;
+    // An end is not the end for a tab in which a person has just logged in.
+    this.#sync(another && this.#personPending && state.status === "ended" ? { ...snapshot, state: { ...CONNECTING, head: state.head } } : snapshot);
     if (!another) return;
     if (this.#follows.size) this.#call("follow", { users: [...this.#follows] }).catch(() => undefined);
     if (this.#personPending) {
