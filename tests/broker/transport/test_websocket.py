@@ -16,7 +16,7 @@ from roost_broker.transport import ConnectionLost
 from roost_broker.transport.websocket import CHUNK_BYTES, WebSocketTransport
 from roost_protocol import codec
 from roost_protocol.errors import RemoteProtocolError
-from roost_protocol.frames import Frame, Ping
+from roost_protocol.frames import Frame, Ping, Publish
 from roost_protocol.limits import Limits
 from roost_protocol.transcoding import JsonForm
 
@@ -168,6 +168,32 @@ def test_what_is_long_goes_out_in_messages_of_bounded_length() -> None:
     assert not rest
     assert {len(each.payload) for each in heard} == {CHUNK_BYTES}
     assert b"".join(each.payload for each in heard) == data
+
+
+def test_json_is_made_as_far_as_it_can_go_out() -> None:
+    """What waits here is bounded, however much is offered."""
+    offered: list[int] = []
+
+    def take(size: int) -> int:
+        offered.append(size)
+        return size
+
+    inner = ScriptedTransport(take)
+    transport = opened(inner, json=True)
+    offered.clear()
+    one = codec.encode(Publish(n=1, to="user/bob", text="x" * 1_000))
+    send_all(transport, one * 300)
+    assert CHUNK_BYTES <= max(offered) < CHUNK_BYTES + 2_000
+    assert len(parse(bytes(inner.sent))[0]) == 300
+
+
+def test_after_a_violation_nothing_is_heard_but_the_end() -> None:
+    inner = ScriptedTransport()
+    transport = opened(inner, json=True)
+    inner.arrives += [frame(TEXT, b"rubbish"), frame(TEXT, b'{"frame":"PING"}'), frame(TEXT, b"more"), frame(CLOSE)]
+    with pytest.raises(RemoteProtocolError, match="malformed"):
+        transport.recv_nowait(100)
+    assert [transport.recv_nowait(100) for _ in range(3)] == [None, None, b""]
 
 
 def test_what_is_not_on_the_wire_is_not_counted_as_taken() -> None:
