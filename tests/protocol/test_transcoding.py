@@ -31,8 +31,8 @@ def test_json_in_the_binary_form_is_the_same_frame(frame: Frame) -> None:
     assert to_binary(codec.encode_json(frame).encode()) == codec.encode(frame)
 
 
-def entry(text: str) -> bytes:
-    return codec.encode_entry(Entry(id="0" * 16, sender="bob", to="user/alice", time=1, text=text))
+def entry(text: str, number: int = 0) -> bytes:
+    return codec.encode_entry(Entry(id=f"{number:016x}", sender="bob", to="user/alice", time=1, text=text))
 
 
 def test_the_text_of_an_entry_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,9 +57,16 @@ def test_the_text_of_an_entry_is_made_once(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_more_is_remembered_than_that() -> None:
     form = JsonForm()
     for n in range(3 * ENTRIES_REMEMBERED):
-        texts(form, codec.encode_message(n + 1, entry(str(n))))
+        texts(form, codec.encode_message(n + 1, entry("hi", n)))
     assert len(form._entries) == ENTRIES_REMEMBERED
-    assert entry(str(3 * ENTRIES_REMEMBERED - 1)) in form._entries
+    assert entry("hi", 3 * ENTRIES_REMEMBERED - 1) in {known.entry for known in form._entries.values()}
+
+
+def test_entries_that_begin_alike_are_told_apart() -> None:
+    form = JsonForm()
+    for text in ("one", "two", "one", "three"):
+        (said,) = texts(form, codec.encode_message(1, entry(text)))
+        assert f'"text":"{text}"' in said
 
 
 @pytest.mark.parametrize(

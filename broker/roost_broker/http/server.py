@@ -135,8 +135,8 @@ class HttpServer:
     """Serves one listener.
 
     Whoever comes when every place is taken waits in the listener's backlog, where he costs no file descriptor; he gets
-    the place of whoever has asked for nothing for the longest, if that is `idle_kept_s` or more. `headers` go with
-    every answer; `body_bytes_max` says how long the body of a request may be, by the path.
+    the place of whoever has kept the server waiting for the longest, if that is `idle_kept_s` or more. `headers` go
+    with every answer; `body_bytes_max` says how long the body of a request may be, by the path.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class _Exchange:
 
     @property
     def idle_s(self) -> float:
-        """How long this side has waited for the peer to ask for something; 0 if it has asked."""
+        """How long this side has waited for the peer to say what it asks, or to take the answer; 0 if it does not."""
         return 0.0 if self._waiting_since is None else trio.current_time() - self._waiting_since
 
     @property
@@ -297,6 +297,7 @@ class _Exchange:
     async def _linger(self) -> None:
         """Read what the peer still has under way, within bounds; see LINGER_BYTES_MAX."""
         left = LINGER_BYTES_MAX
+        self._waiting_since = trio.current_time()
         with trio.move_on_after(LINGER_S):
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
@@ -324,7 +325,6 @@ class _Exchange:
         self._is_head = False
         self._waiting_since = trio.current_time()
         head = await self._event()
-        self._waiting_since = None
         if not isinstance(head, h11.Request):
             return None
         self._is_head = head.method == b"HEAD"
@@ -338,6 +338,7 @@ class _Exchange:
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
             _check_size(len(body), bytes_max)
+        self._waiting_since = None
         headers: dict[str, str] = {}
         for raw_name, raw_value in head.headers:
             key, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -374,7 +375,9 @@ class _Exchange:
         if not self._is_head:
             data += self._connection.send(h11.Data(data=response.body)) or b""
         data += self._connection.send(h11.EndOfMessage()) or b""
+        self._waiting_since = trio.current_time()
         await self._stream.send_all(data)
+        self._waiting_since = None
 
     def _head(self, status: int, cache: str, more: list[tuple[str, str]]) -> bytes:
         headers = [*more, ("cache-control", cache), ("x-content-type-options", "nosniff"), *self._headers]

@@ -84,7 +84,6 @@ class WebSocketTransport:
             taken += self._owed
             self._owed = 0
             if taken == len(data):
-                self._push()  # a control frame may have waited for this
                 break
             rest = memoryview(data)[taken:] if taken else data
             wire, self._owed = self._encoded(rest)
@@ -96,7 +95,7 @@ class WebSocketTransport:
         while True:
             wire = self._wire
             if wire is None:
-                if self._control is None or self._owed:  # what a wire stood for is counted first
+                if self._control is None:
                     return True
                 wire, self._control = memoryview(self._control), None
             sent = self._inner.try_send(wire)
