@@ -68,6 +68,9 @@ export const Reason = Object.freeze({
 const FAILURE = 0x80;
 const PHRASES = new Map(Object.entries(Reason).map(([name, code]) => [code, name.toLowerCase().replaceAll("_", " ")]));
 
+/** Reasons for which software has to be brought up to date, not a person to act. */
+const DEFECTS = new Set([Reason.UNSUPPORTED_PROTOCOL_VERSION, Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR, Reason.PACKET_TOO_LARGE]);
+
 /** @param {number} code @returns {string} the code in words */
 export function reasonPhrase(code) {
   return PHRASES.get(code) ?? (code >= FAILURE ? "unspecified error" : "success");
@@ -653,8 +656,8 @@ class Engine {
   start(person) {
     if (person) return this.#logInAsPerson();
     const { ended } = this.#meta;
-    // A version that did not fit may fit now: the page has been loaded anew.
-    if (ended && !ended.unsupportedVersion) this.#change({ ...CONNECTING, status: "ended", ...ended });
+    // Software that did not fit may fit now: the page has been loaded anew.
+    if (ended && !DEFECTS.has(ended.reason)) this.#change({ ...CONNECTING, status: "ended", ...ended });
     else this.#attempt();
   }
 
@@ -1106,6 +1109,7 @@ class Engine {
   #disconnected(link, { reason = 0, text = "", origin, reconnect = false, reconnect_after_s: afterS = 0 }) {
     this.#link = null;
     this.#drop(link);
+    if (DEFECTS.has(reason)) this.#tell("error", packError(new ProtocolError(reason, `the broker says that this SDK is at fault: ${text}`)));
     // A device that was taken over must not come back by itself, whatever else the frame says.
     if (reconnect && reason !== Reason.SESSION_TAKEN_OVER) this.#comeBack(link, { reason, text, origin: originOf(origin), afterS });
     else if (this.#loggingOut && reason === Reason.LOGGED_OUT) this.#destroy();
@@ -1545,9 +1549,9 @@ class Publication {
 
   /** What has become of it. */
   [UPDATE](record, flags) {
-    this.#record = record;
+    this.#record = { ...this.#record, ...record };
     Object.assign(this.#flags, flags);
-    const { n, seq, id, storedMs } = record;
+    const { n, seq, id, storedMs } = this.#record;
     if (record.state === "stored") this.#settled.resolve({ n, seq, id, timeMs: storedMs });
     else if (record.state === "refused") this.#settled.reject(this.error);
   }
@@ -1688,11 +1692,12 @@ export class Session {
         cursor.seq = gap.last;
         return gap;
       }
+      const position = this.#position;
       const items = await this.#store.read({ after: cursor.seq, limit: READ_ITEMS });
       if (cursor.startOver) return null; // these are of the inbox before
       // What is stored but not told yet comes with its event: a tab is never ahead of what it was told.
-      cursor.items = items.filter(({ seq }) => seq <= this.#position);
-      if (!cursor.items.length && items.length === 0) cursor.seq = Math.max(cursor.seq, this.#floor - 1);
+      cursor.items = items.filter(({ seq }) => seq <= position);
+      if (!cursor.items.length) cursor.seq = position; // it was trimmed meanwhile: whatever comes next goes on from here
     }
     const item = cursor.items.shift() ?? null;
     if (item) cursor.seq = item.last ?? item.seq;
@@ -2012,7 +2017,9 @@ export class Session {
     const { signal } = (this.#lock = new AbortController());
     const closed = new Promise((resolve) => signal.addEventListener("abort", resolve));
     const lead = async () => {
-      await (this.#inbox = this.#inbox.then(() => this.#lead()));
+      const led = this.#inbox.then(() => this.#lead());
+      this.#inbox = led.catch(() => undefined);
+      await led;
       await closed;
     };
     locks.request(name, { signal }, lead).catch((error) => {
@@ -2111,6 +2118,9 @@ export class Session {
       const items = await this.#store.read({ after: this.#position, limit: READ_ITEMS });
       const events = items.filter(({ seq }) => seq <= position).map((item) => ({ name: item.kind === "gap" ? "gap" : "entry", detail: item }));
       const last = events.at(-1)?.detail;
+      for (const { key, seq, id, timeMs, n } of items) {
+        if (this.#publications.has(key)) this.#publicationTold({ record: { key, state: "stored", seq, id, storedMs: timeMs, n }, delivered: true });
+      }
       this.#stored({ events, position: last ? (last.last ?? last.seq) : position, floor, head: this.#state.head });
     }
     this.#floor = floor;
@@ -2122,7 +2132,8 @@ export class Session {
     const pending = new Set([...this.#calls.values()].map(({ args }) => args.record?.key));
     for (const [key, publication] of this.#publications) {
       if (known.has(key) || pending.has(key)) continue;
-      this.#publications.delete(key); // settled while nobody told us: its entry, if there is one, was told
+      this.#publications.delete(key); // another tab has discarded it while nobody told us
+      publication[UPDATE]({ key }, { discarded: true });
       this.#emit("publication", publication);
     }
     this.#presence = new Map(snapshot.presence.map((presence) => [presence.user, presence]));

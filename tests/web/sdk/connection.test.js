@@ -240,6 +240,23 @@ test("a broker of another version: a clear error, no further attempt", async (t)
   assert.deepEqual([session.state.status, session.state.unsupportedVersion], ["ended", true]);
 });
 
+test("a broker that finds fault with this SDK: told as an error, no further attempt, but one after a reload", async (t) => {
+  let connections = 0;
+  const address = await impostor(t, "roost.v1.json", (frame, say) => {
+    if (frame.frame !== "CONNECT") return;
+    say(CONNACK);
+    if ((connections += 1) === 1) setTimeout(() => say(JSON.stringify({ frame: "DISCONNECT", reason: Reason.PROTOCOL_ERROR, text: "an ACK beyond" })), 50);
+  });
+  const storage = new MemoryStorage();
+  const session = await device(t, "alice", "phone-1", { url: address, storage });
+  const error = await next(session, "error");
+  assert.match(error.message, /this SDK is at fault: an ACK beyond/u);
+  await until(session, () => session.state.status === "ended");
+  await session.close();
+  await device(t, "alice", "phone-1", { url: address, storage });
+  assert.equal(connections, 2);
+});
+
 test("a refusal for now is tried again by itself, not before its time", async (t) => {
   const at = [];
   const address = await impostor(t, "roost.v1.json", (frame, say) => {
