@@ -109,7 +109,7 @@ def test_what_is_written_without_a_connection_arrives_once_when_there_is_one(
         expect(alice.message(text).get_by_role("img", name="Waiting to be sent")).to_be_visible()
     expect(banner).to_contain_text("3 messages wait to be sent.")
     with broker.come_back() as again:
-        page.get_by_role("button", name="Try now").click()
+        page.locator("#offline-now").dispatch_event("click")  # it may have come back by itself already
         for text in ("before", "one", "two", "three"):
             alice.sees_stored(text)
         expect(banner).to_be_hidden()
@@ -299,14 +299,14 @@ def test_an_inbox_that_went_back_to_a_backup_is_told(alone: tuple[WebBroker, Pro
     broker.stop()
     shutil.copytree(broker.data, tmp_path / "backup")
     with broker.come_back() as again:
-        page.get_by_role("button", name="Try now").click()
+        page.locator("#offline-now").dispatch_event("click")  # it may have come back by itself already
         alice.send("after the backup")
         alice.sees_stored("after the backup")
         again.stop()
     shutil.rmtree(broker.data)
     shutil.copytree(tmp_path / "backup", broker.data)
     with broker.come_back():
-        page.get_by_role("button", name="Try now").click()
+        page.locator("#offline-now").dispatch_event("click")  # it may have come back by itself already
         expect(page.locator("#started-over")).to_contain_text("was replaced")
         alice.sees("in the backup")
         expect(alice.message("after the backup")).to_have_count(0)

@@ -129,7 +129,5 @@ def test_logging_out_deletes_the_databases(profiles: "Profiles", broker: "WebBro
     _open(second, "leaver")
     second.evaluate("() => session.logOut()")
     first.wait_for_function("() => session.state.status === 'closed'")
-    first.wait_for_function(
-        "async () => !(await indexedDB.databases()).some(({ name }) => name.includes('leaver'))"
-    )
+    first.wait_for_function("async () => !(await indexedDB.databases()).some(({ name }) => name.includes('leaver'))")
     assert second.evaluate("async () => (await import('/sdk/roost.js')).remembered()") == []

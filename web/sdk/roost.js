@@ -1402,6 +1402,8 @@ class Engine {
     clearTimeout(this.#timer);
     this.#failRequests(() => new SessionEnded(Reason.LOGGED_OUT, "this device was logged out"));
     await this.#writing;
+    // The storage goes before anybody hears of it: whoever comes next (a page that is loaded anew) must find nothing.
+    await this.#store.destroy();
     this.#tell("destroyed", null);
   }
 
@@ -1956,7 +1958,7 @@ export class Session {
       case "presenceReset": return this.#presence.clear();
       case "ephemeral": return this.#emit("ephemeral", detail);
       case "error": return this.#emit("error", unpackError(detail));
-      case "destroyed": return this.#destroyed();
+      case "destroyed": return this.close();
       default: return undefined;
     }
   }
@@ -1991,12 +1993,6 @@ export class Session {
     this.#device = device;
     if (state.status === "live") this.#personPending = false;
     this.#emit("state", this.state);
-  }
-
-  async #destroyed() {
-    // First the storage, then the lead: whoever comes next must find nothing.
-    if (this.#engine) await this.#store.destroy();
-    await this.close();
   }
 
   // --- tabs
