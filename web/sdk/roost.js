@@ -626,6 +626,7 @@ class Engine {
   #personAtMs = -Infinity;
   #stopped = false;
   #loggingOut = false;
+  #destroyed = null;
   #loginHead = 0;
   #head = 0;
   // Publishing
@@ -1392,9 +1393,13 @@ class Engine {
     await this.#destroy();
   }
 
-  /** Forget everything, here and in the other tabs. */
-  async #destroy() {
-    if (this.#stopped) return;
+  /** Forget everything, here and in the other tabs. The broker's last word and its answer both lead here. */
+  #destroy() {
+    if (!this.#stopped) this.#destroyed = this.#destroyNow();
+    return this.#destroyed;
+  }
+
+  async #destroyNow() {
     const link = this.#link;
     this.#stopped = true;
     this.#link = null;
