@@ -1,16 +1,11 @@
 """The browser SDK in a real browser: its storage in IndexedDB, and tabs that share it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 pytest.importorskip("web.browser", reason="the tests in a browser are not here")
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-    from web.browser import Profiles, WebBroker
 
 CONFORMANCE = Path(__file__).parent / "sdk" / "conformance.js"
 
@@ -20,7 +15,8 @@ CHECK_STORAGE = """async () => {
   const plain = (value) => JSON.stringify(value, (_, part) => (part && !Array.isArray(part) && typeof part === "object"
     ? Object.fromEntries(Object.entries(part).sort()) : part));
   const equal = (found, expected, what = "") => {
-    if (plain(found) !== plain(expected)) throw new Error(`${what}: found ${plain(found)}, expected ${plain(expected)}`);
+    const [one, other] = [plain(found), plain(expected)];
+    if (one !== other) throw new Error(`${what}: found ${one}, expected ${other}`);
   };
   const failed = [];
   for (const [name, check] of Object.entries(conformance)) {
@@ -53,14 +49,14 @@ BURST = """([to, many]) => {
 PUBLISH = "([to, text]) => session.publish(to, text).settled"
 
 
-def _open(page: "Page", user: str, password: str | None = None) -> Any:
+def _open(page: Any, user: str, password: str | None = None) -> Any:
     page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
     page.goto("/livez")  # any page of the origin
     return page.evaluate(OPEN, [user, password])
 
 
 @pytest.mark.process
-def test_storage_in_indexed_db_does_what_every_storage_does(profiles: "Profiles") -> None:
+def test_storage_in_indexed_db_does_what_every_storage_does(profiles: Any) -> None:
     page = profiles.profile().new_page()
     page.route("**/sdk/conformance.js", lambda route: route.fulfill(path=CONFORMANCE, content_type="text/javascript"))
     page.goto("/livez")
@@ -70,7 +66,7 @@ def test_storage_in_indexed_db_does_what_every_storage_does(profiles: "Profiles"
 
 
 @pytest.mark.process
-def test_tabs_share_a_session_which_outlives_each_of_them(profiles: "Profiles", broker: "WebBroker") -> None:
+def test_tabs_share_a_session_which_outlives_each_of_them(profiles: Any, broker: Any) -> None:
     broker.create_users("tabitha", "bob-of-tabs")
     profile = profiles.profile()
     first, second = profile.new_page(), profile.new_page()
@@ -97,7 +93,7 @@ def test_tabs_share_a_session_which_outlives_each_of_them(profiles: "Profiles", 
 
 
 @pytest.mark.process
-def test_history_of_many_entries_is_stored_and_read_back(profiles: "Profiles", broker: "WebBroker") -> None:
+def test_history_of_many_entries_is_stored_and_read_back(profiles: Any, broker: Any) -> None:
     broker.create_users("hoarder")
     page = profiles.profile().new_page()
     _open(page, "hoarder", "correct horse")
@@ -121,7 +117,7 @@ def test_history_of_many_entries_is_stored_and_read_back(profiles: "Profiles", b
 
 
 @pytest.mark.process
-def test_logging_out_deletes_the_databases(profiles: "Profiles", broker: "WebBroker") -> None:
+def test_logging_out_deletes_the_databases(profiles: Any, broker: Any) -> None:
     broker.create_users("leaver")
     profile = profiles.profile()
     first, second = profile.new_page(), profile.new_page()
