@@ -191,7 +191,8 @@ def test_the_story_on_a_pipe_is_plain_text_with_a_table_and_the_verdict(tmp_path
     assert "\x1b" not in demo.stdout
     assert demo.stderr == ""
     lines = demo.stdout.splitlines()
-    assert lines[-1].startswith("✓ verdict: pass")
+    assert lines[-5].startswith("✓ verdict: pass")
+    assert "roost serve --web 127.0.0.1:7380" in lines[-3], "and how to go on in a browser"
     assert sum(line.startswith(f"{number}. ") for number in range(1, 9) for line in lines) == 8
     first = next(line for line in lines if line.strip().startswith("alice") and "Saturday" in line)
     assert first.split()[-7:] == ["→1", "→1", "→1", "→1", "1", "1", "·"]

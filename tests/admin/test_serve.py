@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import lmdb
 import pytest
@@ -237,6 +238,29 @@ def test_an_admin_api_on_the_network_is_said(tmp_path: Path) -> None:
         ready = broker.process.stdout.readline()
         assert ready.endswith(f", admin socket {broker.socket}, admin API on http://{broker.admin_address}\n")
         assert broker.stop() == 0
+
+
+def test_a_web_listener_is_said(tmp_path: Path) -> None:
+    with RunningBroker(tmp_path, "--web", "127.0.0.1:0") as broker:
+        assert broker.process.stdout is not None
+        ready = broker.process.stdout.readline()
+        assert ready.endswith(f", admin socket {broker.socket}, web on http://{broker.web_address}\n")
+        assert urlopen(f"http://{broker.web_address}/livez").status == 200
+        assert broker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("web", "says"),
+    [
+        ("7380", "web_listen is host:port"),
+        ("192.0.2.1:0", "web_listen_beyond_loopback = true"),
+        ("[::2]:1", "cannot listen on web_listen = [::2]:1"),
+    ],
+)
+def test_a_web_listener_that_cannot_be(tmp_path: Path, web: str, says: str) -> None:
+    (tmp_path / "roost.toml").write_text("web_listen_beyond_loopback = true\n" if web.startswith("[") else "")
+    status, line = refused(tmp_path, "--config", "roost.toml", "--web", web)
+    assert (status, says in line) == (EX_CONFIG, True), line
 
 
 def test_an_admin_socket_whose_path_is_too_long(tmp_path: Path) -> None:

@@ -181,11 +181,24 @@ async def test_the_admin_api_on_a_network_and_its_audit_log(tmp_path: Path) -> N
         assert (await http(broker.admin_address, "/v1/status", token)).startswith(b"HTTP/1.1 200"), "it is kept"
 
 
-@pytest.mark.parametrize("more", [{"admin_listen": "192.0.2.1:0"}, {"admin_group": "no-such-group"}])
+async def test_a_web_listener_of_its_own(tmp_path: Path) -> None:
+    settings = config(tmp_path, web_listen="127.0.0.1:0", web_admin=True)
+    async with Broker(settings) as broker:
+        token = (await broker.admin.admins.add(AdminAdd(name="zoë", role="read"))).token
+        assert (await http(broker.web_address, "/readyz")).startswith(b"HTTP/1.1 200")
+        assert (await http(broker.web_address, "/v1/status", token)).startswith(b"HTTP/1.1 200")
+        assert (await http(broker.web_address, "/v1/status")).startswith(b"HTTP/1.1 401")
+    with pytest.raises(OSError, match=r"connect|refused"):
+        await http(broker.web_address, "/readyz")
+
+
+@pytest.mark.parametrize(
+    "more", [{"admin_listen": "192.0.2.1:0"}, {"admin_group": "no-such-group"}, {"web_listen": "192.0.2.1:0"}]
+)
 async def test_an_admin_api_that_cannot_be_leaves_nothing_behind(tmp_path: Path, more: dict[str, str]) -> None:
     settings = config(tmp_path, **more)
     store = memory_store()
-    with pytest.raises((ListenerUnusable, AdminSocketUnusable), match=r"admin_(listen|group)"):
+    with pytest.raises((ListenerUnusable, AdminSocketUnusable), match=r"(admin|web)_(listen|group)"):
         await entering(Broker(settings, store=store))
     assert store.closed
     assert not settings.admin_path.exists()

@@ -28,6 +28,36 @@ def test_nothing_need_be_configured() -> None:
 
 
 @pytest.mark.parametrize(
+    "origin", ["https://chat.example.com", "http://localhost:8080", "http://[::1]:7380", "http://a"]
+)
+def test_origins_as_browsers_say_them(origin: str) -> None:
+    assert Config(web_origins=(origin,)).web_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["", "*", "null", "chat.example.com", "https://chat.example.com/", "https://Chat.example.com", "ftp://a",
+     "https://a:443", "http://a:80", "https://a b", "https://a/b", "https://user@a", "https://a:1234567"],
+)  # fmt: skip
+def test_what_is_no_origin(origin: str) -> None:
+    with pytest.raises(Unfit, match="web_origins has origins as browsers say them"):
+        Config(web_origins=(origin,))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"web_listen": "7380"}, "web_listen is host:port"),
+        ({"web_admin": True, "web_admin_loopback": "root"}, "web_admin_loopback is read, operate, admin or empty"),
+        ({"web_admin_loopback": "read"}, "web_admin_loopback is set, and web_admin is not"),
+    ],
+)
+def test_what_cannot_be_of_the_web_listener(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(Unfit, match=says):
+        Config(**values)
+
+
+@pytest.mark.parametrize(
     ("listen", "means"),
     [
         ("127.0.0.1:7300", HostPort("127.0.0.1", 7300)),
@@ -94,3 +124,5 @@ def test_nobody_listens_where_others_reach_it_without_saying_so(listen: str, bey
     assert bool(why_not) == refused
     why_not = reachable_by_others(Config(admin_listen=listen, admin_listen_beyond_loopback=beyond))
     assert [text.startswith("admin_listen = ") for text in why_not] == [True] * refused
+    why_not = reachable_by_others(Config(web_listen=listen, web_listen_beyond_loopback=beyond))
+    assert [text.startswith("web_listen = ") for text in why_not] == [True] * refused

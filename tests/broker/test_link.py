@@ -172,3 +172,34 @@ async def test_finish_closes_the_transport_also_when_it_is_cancelled() -> None:
             await link.finish()
         assert scope.cancelled_caught
         assert transport.closed
+
+
+@in_virtual_time
+async def test_a_transport_that_finds_its_own_rules_broken() -> None:
+    """As if the protocol's were: what came before is answered, and nothing after it is looked at."""
+    transport = BrokenRules()
+    async with link_on(transport, live=True) as link:
+        transport.violation = RemoteProtocolError(Reason.PROTOCOL_ERROR, "WebSocket: no mask")
+        assert await link.read() == [transport.violation]
+        assert link.connection.closed
+        link.say(Pong())
+        link.disconnect(Disconnect(reason=Reason.PROTOCOL_ERROR, text="no mask"))
+        assert bytes(transport.sent) == codec.encode(Disconnect(reason=Reason.PROTOCOL_ERROR, text="no mask"))
+        assert transport.explained == (Reason.PROTOCOL_ERROR, "no mask"), "a transport may say it in its own words"
+
+
+class BrokenRules(ScriptedTransport):
+    """Raises a violation, once there is one."""
+
+    violation: RemoteProtocolError | None = None
+
+    async def wait_readable(self) -> None:
+        """See `Transport.wait_readable`."""
+        if self.violation is None:
+            await super().wait_readable()
+
+    def recv_nowait(self, bytes_max: int) -> bytes | None:
+        """See `Transport.recv_nowait`."""
+        if self.violation is not None:
+            raise self.violation
+        return super().recv_nowait(bytes_max)

@@ -31,6 +31,14 @@ def test_nothing_need_be_configured() -> None:
     assert load(None) == Config()
 
 
+def test_the_web_listener_can_be_set_in_each_layer(tmp_path: Path) -> None:
+    path = write(tmp_path, 'web_listen = "127.0.0.1:1"\nweb_origins = ["https://a.example"]\nweb_admin = true\n')
+    environ = {"ROOST_WEB_ORIGINS": "https://b.example, http://c.example:8080", "ROOST_WEB_ADMIN_LOOPBACK": "read"}
+    config = resolve(path, environ, {"web_listen": (Source("flag", "--web"), "127.0.0.1:2")}).config
+    assert (config.web_listen, config.web_admin, config.web_admin_loopback) == ("127.0.0.1:2", True, "read")
+    assert config.web_origins == ("https://b.example", "http://c.example:8080")
+
+
 def test_a_file_and_overrides_go_over_the_defaults(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from roost_protocol import codec, limits
+from roost_protocol import codec, limits, websocket
 from roost_protocol import frames as f
 from roost_protocol.connection import Connection
 from roost_protocol.limits import Limits
@@ -110,7 +110,7 @@ def rows(text: str) -> list[list[str]]:
 def test_every_json_and_hex_block_is_one_of_a_pair() -> None:
     for language in ("json", "hex"):
         assert sum(block.language == language for block in BLOCKS) == len(EXAMPLES)
-    assert {block.language for block in BLOCKS} <= {"json", "hex", "mermaid", "session", "text"}
+    assert {block.language for block in BLOCKS} <= {"json", "hex", "mermaid", "session", "text", "js"}
 
 
 def test_every_frame_type_has_an_example() -> None:
@@ -300,3 +300,30 @@ def test_links_within_the_page_lead_somewhere() -> None:
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert len(anchors) == len(headings)
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
+
+
+# --- WebSocket ----------------------------------------------------------------------------------------------------
+
+WEBSOCKET = TEXT[TEXT.index("## WebSocket\n") :].partition("\n## ")[0]
+
+
+def test_the_sub_protocols_are_those_of_the_source() -> None:
+    assert tuple(cells[0].strip("`") for cells in rows(WEBSOCKET)) == websocket.SUB_PROTOCOLS
+
+
+def test_the_close_codes_are_those_of_the_source() -> None:
+    told = dict[int, int]()
+    for code, reasons in rows(WEBSOCKET[WEBSOCKET.index("| close code | reason |") :]):
+        if code.isdecimal():
+            told |= {int(reason, 16): int(code) for reason in re.findall(r"`0x([0-9a-f]{2})`", reasons)}
+    assert told == websocket.CLOSE_CODES
+    for code, reason in re.findall(r"(4[0-9]{3}) for `0x([0-9a-f]{2})`", WEBSOCKET):
+        assert websocket.close_code(int(reason, 16)) == int(code)
+
+
+def test_the_broken_rules_have_the_codes_that_are_told() -> None:
+    """The code of a Close follows from the reason, but for a message of the wrong kind."""
+    broken = WEBSOCKET[WEBSOCKET.index("| what came | reason | close code |") :]
+    codes = [(int(re.findall(r"0x([0-9a-f]{2})", reason)[0], 16), int(code)) for _, reason, code in rows(broken)]
+    assert len(codes) == 5
+    assert [code for reason, code in codes if websocket.close_code(reason) != code] == [websocket.UNSUPPORTED_DATA]

@@ -400,3 +400,14 @@ def test_the_end_between_frames_is_no_violation(role: Role, state: State) -> Non
     assert connection.receive_eof() == []
     assert connection.closed
     assert connection.receive_eof() == []
+
+
+def test_rules_that_were_broken_below_break_the_connection_off() -> None:
+    connection = Connection(Role.BROKER)
+    connection.receive_data(codec.encode(CONNECT)[:3])
+    violation = RemoteProtocolError(Reason.PROTOCOL_ERROR, "no mask")
+    assert connection.break_off(violation) == [violation]
+    assert connection.closed
+    assert not connection.buffered_bytes
+    assert connection.receive_data(codec.encode(CONNECT)) == []
+    assert connection.break_off(violation) == [], "it is told once"

@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from roost_admin.demo.document import Document
     from roost_admin.demo.story import Story
 
+WEB = "127.0.0.1:7380"
+"""Where the pages say that browsers find a broker."""
+
 SIGNALLED = 128
 """A shell's exit status for a process that a signal ended is this and the signal's number."""
 
 HISTORY = "history.ndjson"
+
+BROWSER = f"""Now in a browser: start a broker of your own, make two users, and open http://{WEB} twice:
+    roost serve --web {WEB}
+    roost users add alice
+    roost users add bob"""
 
 
 @click.command("demo")
@@ -62,6 +70,7 @@ def demo(context: click.Context, as_json: bool, keep: Path | None) -> None:
         story.ending(outcome, DEVICES)
         if keep is not None:
             click.echo(f"everything is kept in {keep}; check it again with: roost verify-history {keep / HISTORY}")
+        click.echo(BROWSER)
     context.exit(0 if outcome.passed else 1)
 
 
