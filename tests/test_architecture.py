@@ -66,7 +66,7 @@ PARTS = (
 
 OUTSIDE = {
     "roost_protocol": {"msgspec"},
-    "roost_broker": {"msgspec", "trio", "outcome", "argon2", "lmdb", "h11", "prometheus_client"},
+    "roost_broker": {"msgspec", "trio", "outcome", "argon2", "cryptography", "lmdb", "h11", "prometheus_client"},
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},
     "roost_benchmarks": {"msgspec", "click", "rich", "argon2", "hdrh", "matplotlib"},

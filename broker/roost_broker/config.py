@@ -86,6 +86,15 @@ class PasswordConfig(Section, frozen=True, kw_only=True):
     passes: int = 2
 
 
+class TlsConfig(Section, frozen=True, kw_only=True):
+    """TLS on every listener but the admin socket, if there is a certificate."""
+
+    certificate: str = ""
+    """PEM file: the certificate, then those of its issuers. Empty: nothing is encrypted."""
+    key: str = ""
+    """PEM file of its key, without a password; empty: it is in the file of the certificate."""
+
+
 class Config(Section, frozen=True, kw_only=True):
     """Everything that `roost serve` can be told."""
 
@@ -112,6 +121,7 @@ class Config(Section, frozen=True, kw_only=True):
     journal: JournalConfig = JournalConfig()
     store: StoreConfig = StoreConfig()
     passwords: PasswordConfig = PasswordConfig()
+    tls: TlsConfig = TlsConfig()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -144,6 +154,8 @@ class Config(Section, frozen=True, kw_only=True):
             yield "passwords.passes is at least 1, passwords.memory_kib at least 8"
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
             yield "store.reserve_bytes is above 0 and below store.map_bytes"
+        if self.tls.key and not self.tls.certificate:
+            yield "tls.key is of use only with tls.certificate"
         yield from _why_not(parse_listen, self.listen)
         if self.admin_listen:
             yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
