@@ -24,8 +24,8 @@ class TlsTransport:
     """The broker's side of TLS on an accepted connection. See `Transport`."""
 
     __slots__ = (
-        "_below", "_handshaken", "_incoming", "_outgoing", "_owed", "_pending", "_session", "_shaking", "_starved",
-        "_turns", "address", "host",
+        "_below", "_handshaken", "_incoming", "_outgoing", "_owed", "_pending", "_said_end", "_session", "_shaking",
+        "_starved", "_turns", "address", "host",
     )  # fmt: skip
 
     def __init__(self, below: Transport, context: ssl.SSLContext) -> None:
@@ -35,6 +35,7 @@ class TlsTransport:
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._handshaken = False
         self._shaking = False
+        self._said_end = False
         self._turns = trio.lowlevel.ParkingLot()  # of those who wait for the handshake that somebody else drives
         self._starved = True  # nothing more can be decrypted until more has come
         self._pending = b""  # encrypted, and not taken by the transport below
@@ -102,22 +103,28 @@ class TlsTransport:
 
     def send_eof(self) -> None:
         """See `Transport.send_eof`: `close_notify`, and the end of what is below."""
-        if self._handshaken and not self._pending:
-            try:
-                self._session.unwrap()
-            except ssl.SSLError:
-                pass  # it wants to read the peer's, which nobody waits for
-            try:
-                self._flush()
-            except ConnectionLost:
-                return
+        self._say_end()
         self._below.send_eof()
 
+    def explain_end(self, reason: int, text: str) -> None:
+        """See `Transport.explain_end`: an alert has no place for it."""
+
     def close(self) -> None:
-        """See `Transport.close`."""
+        """See `Transport.close`. The peer is told before, if that can be done at once: it was no cut."""
+        self._say_end()
         self._below.close()
 
     # --- inside ---
+
+    def _say_end(self) -> None:
+        if not self._handshaken or self._pending or self._said_end:
+            return
+        self._said_end = True
+        try:
+            self._session.unwrap()
+        except (ssl.SSLError, ValueError):
+            pass  # it would read the peer's own end, which nobody waits for
+        self._try_flush()
 
     async def _shake_hands(self) -> None:
         """Take part in the handshake until it is done, by one task at a time. Raises ConnectionLost."""
