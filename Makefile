@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin crash deep clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -25,6 +25,10 @@ format: $(VENV)/.ready-dev
 # The property tests with many more examples; takes hours.
 deep: $(VENV)/.ready-dev
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest --timeout=0 tests/protocol tests/model tests/broker/store
+
+# Power lost at any of 2,000 moments, and kill -9 a thousand times; about an hour.
+crash: $(VENV)/.ready-dev
+	CRASH_IMAGES=2000 CRASH_KILLS=1000 $(BIN)/pytest -q --timeout=0 tests/crash
 
 # Every workload, for roost and its peers in turn; under 12 minutes. As root it installs the peers if they are missing.
 bench: $(VENV)/.ready-dev
