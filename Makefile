@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin crash deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web crash deep clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -41,6 +41,10 @@ bench-quick: $(VENV)/.ready-dev
 # How cost grows: long curves.
 bench-growth: $(VENV)/.ready-dev
 	$(BIN)/python -m roost_benchmarks.suite growth $(BENCH_ARGS)
+
+# W3 over TCP, over WebSocket, and over WebSocket in JSON.
+bench-web: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.suite web $(BENCH_ARGS)
 
 # What it costs to administer: read-only commands on a large site, and messages beside admins who look on.
 bench-admin: $(VENV)/.ready-dev

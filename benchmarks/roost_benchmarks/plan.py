@@ -20,7 +20,7 @@ from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run
 from roost_benchmarks.steps import Measured, Step, in_turn
 from roost_benchmarks.target import Target
-from roost_benchmarks.workloads import administration, catchup, group, growth, idle, pairs, size, slow, storm
+from roost_benchmarks.workloads import administration, catchup, group, growth, idle, pairs, size, slow, storm, web
 
 SHAPES: Final = ((1, 1), (10, 1), (10, 16), (20, 64))
 """Pairs and messages in flight for each: W1."""
@@ -161,12 +161,18 @@ def _admin(_: Sequence[str]) -> Iterator[Step]:
             yield _own("W9", "beside", "with" if admins else "without", number, administration.beside, options)
 
 
+def _web(_: Sequence[str]) -> Iterator[Step]:
+    for number in range(ROUNDS_ALONE):
+        for form in web.FORMS if number % 2 == 0 else web.FORMS[::-1]:
+            yield _own("W10", "web", form, number, web.run, web.WebOptions(form=form))
+
+
 def _without_options(work: Callable[[Path, Progress], Run]) -> Callable[[Path, None, Progress], Run]:
     return lambda folder, _, progress: work(folder, progress)
 
 
 _KINDS: Final[dict[str, Callable[[Sequence[str]], Iterator[Step]]]] = {
-    "quick": _quick, "full": _full, "growth": _growth, "admin": _admin,
+    "quick": _quick, "full": _full, "growth": _growth, "admin": _admin, "web": _web,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The whole suite: roost and its peers in turn on this machine, and a report of it.
 
-    python -m roost_benchmarks.suite quick|full|growth|admin [--only W1] [--folder DIR] [--output DIR]
+    python -m roost_benchmarks.suite quick|full|growth|admin|web [--only W1] [--folder DIR] [--output DIR]
 
 Every run has a fresh folder and a broker of its own. The floor is measured before and after, on the same disk. What
 came of it goes to `--output`: the report as JSON, the pictures as PNG, and one HTML page. The exit status is 1 if a
@@ -23,7 +23,7 @@ from roost_benchmarks.result import Generator, Oracle, Report, Run, figure_words
 from roost_benchmarks.screen import Bars
 from roost_benchmarks.steps import Measured, Step, chosen
 
-FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth", "admin": "admin"}
+FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth", "admin": "admin", "web": "web"}
 """Of the report and its page: what `make bench` gives is not overwritten by a quick look."""
 
 DOES_NOT_COUNT: Final = 1
