@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web crash deep clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -26,6 +26,10 @@ format: $(VENV)/.ready-dev
 deep: $(VENV)/.ready-dev
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest --timeout=0 tests/protocol tests/model tests/broker/store
 
+# Power lost at any of 2,000 moments, and kill -9 a thousand times; about an hour.
+crash: $(VENV)/.ready-dev
+	CRASH_IMAGES=2000 CRASH_KILLS=1000 $(BIN)/pytest -q --timeout=0 tests/crash
+
 # Every workload, for roost and its peers in turn; under 12 minutes. As root it installs the peers if they are missing.
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m roost_benchmarks.suite full $(BENCH_ARGS)
@@ -37,6 +41,10 @@ bench-quick: $(VENV)/.ready-dev
 # How cost grows: long curves.
 bench-growth: $(VENV)/.ready-dev
 	$(BIN)/python -m roost_benchmarks.suite growth $(BENCH_ARGS)
+
+# W3 over TCP, over WebSocket, and over WebSocket in JSON.
+bench-web: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.suite web $(BENCH_ARGS)
 
 # What it costs to administer: read-only commands on a large site, and messages beside admins who look on.
 bench-admin: $(VENV)/.ready-dev

@@ -48,6 +48,8 @@ PARTS = (
     Part(("roost_protocol",), may=("roost_protocol",)),
     Part(("roost_broker.store",), may=("roost_protocol", "roost_broker.store")),
     Part(("roost_broker.transport",), may=("roost_protocol", "roost_broker.transport")),
+    # From the configuration to transports that listen.
+    Part(("roost_broker.listening",), may=("roost_protocol", "roost_broker.transport", "CORE")),
     # The whole of the broker: `app` opens what a configuration asks for, the store only when it runs.
     Part(("roost_broker.app",), may=("roost_protocol", "roost_broker"), may_late=("roost_broker",)),
     Part(("roost_broker.http",), may=("roost_protocol", "roost_broker.http", "roost_broker.transport", "CORE")),
@@ -74,7 +76,17 @@ PARTS = (
 
 OUTSIDE = {
     "roost_protocol": {"msgspec"},
-    "roost_broker": {"msgspec", "trio", "outcome", "argon2", "lmdb", "h11", "prometheus_client", "wsproto"},
+    "roost_broker": {
+        "msgspec",
+        "trio",
+        "outcome",
+        "argon2",
+        "cryptography",
+        "lmdb",
+        "h11",
+        "prometheus_client",
+        "wsproto",
+    },
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},
     "roost_benchmarks": {"msgspec", "click", "rich", "argon2", "hdrh", "matplotlib"},
@@ -159,7 +171,7 @@ def within(module: str, package: str) -> bool:
 
 def is_core(module: str) -> bool:
     """Whether a module is of the broker's core: everything in it but store, transports, HTTP and the application."""
-    outer = ("store", "transport", "http", "web", "app")
+    outer = ("store", "transport", "listening", "http", "web", "app")
     return within(module, "roost_broker") and not any(within(module, f"roost_broker.{name}") for name in outer)
 
 

@@ -224,8 +224,8 @@ async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
 
     admin_socket = broker.config.admin_path
     with suppress(OSError):  # nobody reads it: that is no reason to stop
-        also = f", admin API on http://{broker.admin_address}" if broker.admin_address else ""
-        also += f", web on http://{broker.web_address}" if broker.web_address else ""
+        also = f", admin API on {broker.http_scheme}://{broker.admin_address}" if broker.admin_address else ""
+        also += f", web on {broker.http_scheme}://{broker.web_address}" if broker.web_address else ""
         click.echo(f"roost is ready, listening on {', '.join(broker.addresses)}, admin socket {admin_socket}{also}")
     if ready_fd is not None:
         with suppress(OSError):

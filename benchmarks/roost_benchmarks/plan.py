@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,11 +18,9 @@ from roost_benchmarks.brokers.roost import DURABILITY, Roost
 from roost_benchmarks.goals import FEW_ENTRIES, MANY_ENTRIES
 from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run
+from roost_benchmarks.steps import Measured, Step, in_turn
 from roost_benchmarks.target import Target
-from roost_benchmarks.workloads import administration, catchup, group, growth, idle, pairs, size, slow, storm
-
-if TYPE_CHECKING:
-    from roost_benchmarks.suite import Step
+from roost_benchmarks.workloads import administration, catchup, group, growth, idle, pairs, size, slow, storm, web
 
 SHAPES: Final = ((1, 1), (10, 1), (10, 16), (20, 64))
 """Pairs and messages in flight for each: W1."""
@@ -73,7 +71,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - the options
 P = TypeVar("P")
 
 
-def planned(kind: str, brokers: Sequence[str]) -> "list[Step]":
+def planned(kind: str, brokers: Sequence[str]) -> list[Step]:
     """The steps of a kind of run, against those of its brokers that are here. Raises KeyError for another kind."""
     return list(_KINDS[kind](brokers))
 
@@ -94,7 +92,7 @@ def broker_named(name: str) -> Broker:
     raise KeyError(name)
 
 
-def _quick(_: Sequence[str]) -> "Iterator[Step]":
+def _quick(_: Sequence[str]) -> Iterator[Step]:
     for shape in SHAPES:
         yield _pairs(shape, "roost", 0, QUICK_S)
     for rate in RATES[:2]:
@@ -105,9 +103,7 @@ def _quick(_: Sequence[str]) -> "Iterator[Step]":
     yield _storm(0, 1_000)
 
 
-def _full(brokers: Sequence[str]) -> "Iterator[Step]":
-    from roost_benchmarks.suite import in_turn
-
+def _full(brokers: Sequence[str]) -> Iterator[Step]:
     # What is about latency comes first: a disk that was written gigabytes to is slower for a while.
     turns = in_turn([(name, count) for name, count in ROUNDS if name in brokers])
     yield from _latencies(turns)
@@ -123,7 +119,7 @@ def _full(brokers: Sequence[str]) -> "Iterator[Step]":
     yield from _roost_alone()
 
 
-def _latencies(turns: Sequence[tuple[str, int]]) -> "Iterator[Step]":
+def _latencies(turns: Sequence[tuple[str, int]]) -> Iterator[Step]:
     """W1 with one message in flight, and W2, for everybody who can do it."""
     yield from _rates(turns, SHAPES[:1])
     for rate in RATES:
@@ -132,7 +128,7 @@ def _latencies(turns: Sequence[tuple[str, int]]) -> "Iterator[Step]":
                 yield _rate(rate, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
 
 
-def _rates(turns: Sequence[tuple[str, int]], shapes: Sequence[tuple[int, int]]) -> "Iterator[Step]":
+def _rates(turns: Sequence[tuple[str, int]], shapes: Sequence[tuple[int, int]]) -> Iterator[Step]:
     """W1 in these shapes, for everybody who can do it."""
     for shape in shapes:
         for broker, number in turns:
@@ -140,7 +136,7 @@ def _rates(turns: Sequence[tuple[str, int]], shapes: Sequence[tuple[int, int]]) 
                 yield _pairs(shape, broker, number, PROSODY_S if broker == "prosody" else FULL_S)
 
 
-def _roost_alone() -> "Iterator[Step]":
+def _roost_alone() -> Iterator[Step]:
     """W6 to W8."""
     for number in range(ROUNDS_ALONE):
         yield _storm(number, 5_000)
@@ -152,12 +148,12 @@ def _roost_alone() -> "Iterator[Step]":
         yield _size(number, entries)
 
 
-def _growth(_: Sequence[str]) -> "Iterator[Step]":
+def _growth(_: Sequence[str]) -> Iterator[Step]:
     for point in growth.points():
         yield _own("growth", point.curve, f"{point.curve}/{point.value}", 0, _without_options(point.work), None)
 
 
-def _admin(_: Sequence[str]) -> "Iterator[Step]":
+def _admin(_: Sequence[str]) -> Iterator[Step]:
     yield _own("W9", "commands", "commands", 0, administration.commands, administration.CommandsOptions())
     for number in range(ADMIN_ALTERNATIONS):
         for admins in (False, True) if number % 2 == 0 else (True, False):
@@ -165,51 +161,57 @@ def _admin(_: Sequence[str]) -> "Iterator[Step]":
             yield _own("W9", "beside", "with" if admins else "without", number, administration.beside, options)
 
 
+def _web(_: Sequence[str]) -> Iterator[Step]:
+    for number in range(ROUNDS_ALONE):
+        for form in web.FORMS if number % 2 == 0 else web.FORMS[::-1]:
+            yield _own("W10", "web", form, number, web.run, web.WebOptions(form=form))
+
+
 def _without_options(work: Callable[[Path, Progress], Run]) -> Callable[[Path, None, Progress], Run]:
     return lambda folder, _, progress: work(folder, progress)
 
 
-_KINDS: Final[dict[str, Callable[[Sequence[str]], "Iterator[Step]"]]] = {
-    "quick": _quick, "full": _full, "growth": _growth, "admin": _admin,
+_KINDS: Final[dict[str, Callable[[Sequence[str]], Iterator[Step]]]] = {
+    "quick": _quick, "full": _full, "growth": _growth, "admin": _admin, "web": _web,
 }  # fmt: skip
 
 
-def _pairs(shape: tuple[int, int], broker: str, number: int, seconds: float) -> "Step":
+def _pairs(shape: tuple[int, int], broker: str, number: int, seconds: float) -> Step:
     count, window = shape
     options = pairs.PairsOptions(pairs=count, window=window, duration_s=seconds)
     return _step("W1", "pairs", f"{window}x{count}", broker, number, pairs.run, options)
 
 
-def _rate(rate: int, broker: str, number: int, seconds: float) -> "Step":
+def _rate(rate: int, broker: str, number: int, seconds: float) -> Step:
     options = pairs.PairsOptions(rate_per_s=rate, duration_s=seconds)
     return _step("W2", "pairs", str(rate), broker, number, pairs.run, options)
 
 
-def _group(broker: str, number: int, messages: int) -> "Step":
+def _group(broker: str, number: int, messages: int) -> Step:
     options = group.GroupOptions(messages=messages)
     return _step("W3", "group", "1000", broker, number, group.run, options)
 
 
-def _idle(broker: str, number: int, devices: int) -> "Step":
+def _idle(broker: str, number: int, devices: int) -> Step:
     options = idle.IdleOptions(devices=devices)
     return _step("W5", "idle", str(devices), broker, number, idle.run, options)
 
 
-def _catchup(number: int, round_trip_ms: int, entries: int) -> "Step":
+def _catchup(number: int, round_trip_ms: int, entries: int) -> Step:
     options = catchup.CatchupOptions(entries=entries, round_trip_ms=round_trip_ms)
     return _own("W4", "catchup", f"{round_trip_ms}ms", number, catchup.measured, options)
 
 
-def _storm(number: int, devices: int) -> "Step":
+def _storm(number: int, devices: int) -> Step:
     return _own("W6", "storm", str(devices), number, storm.measured, storm.StormOptions(devices=devices))
 
 
-def _slow(number: int, stalled: int) -> "Step":
+def _slow(number: int, stalled: int) -> Step:
     shape = "stalled" if stalled else "healthy"
     return _step("W7", "slow", shape, "roost", number, slow.run, slow.SlowOptions(stalled=stalled))
 
 
-def _size(number: int, entries: int) -> "Step":
+def _size(number: int, entries: int) -> Step:
     return _own("W8", "size", str(entries), number, size.measured, size.SizeOptions(entries=entries))
 
 
@@ -231,9 +233,8 @@ def _fresh(folder: Path) -> Path:
 
 def _own(
     workload: str, name: str, shape: str, number: int, measured: Callable[[Path, P, Progress], Run], options: P
-) -> "Step":
+) -> Step:
     """A workload that starts a roost of its own, on a store that is filled before."""
-    from roost_benchmarks.suite import Measured, Step
 
     def work(folder: Path, shown: Progress) -> Measured:
         return Measured(measured(folder, options, shown), version("roost"), DURABILITY)
@@ -249,9 +250,8 @@ def _step(
     number: int,
     run: Callable[[Target, O, Progress], Run],
     options: O,
-) -> "Step":
+) -> Step:
     """A workload that needs nothing but accounts."""
-    from roost_benchmarks.suite import Measured, Step
 
     def work(folder: Path, shown: Progress) -> Measured:
         users = [f"user{number}" for number in range(options.users)]

@@ -1,6 +1,6 @@
 """The whole suite: roost and its peers in turn on this machine, and a report of it.
 
-    python -m roost_benchmarks.suite quick|full|growth|admin [--only W1] [--folder DIR] [--output DIR]
+    python -m roost_benchmarks.suite quick|full|growth|admin|web [--only W1] [--folder DIR] [--output DIR]
 
 Every run has a fresh folder and a broker of its own. The floor is measured before and after, on the same disk. What
 came of it goes to `--output`: the report as JSON, the pictures as PNG, and one HTML page. The exit status is 1 if a
@@ -11,19 +11,19 @@ import datetime
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import click
 from msgspec.structs import replace
 
 from roost_benchmarks import floor, goals, machine
-from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Generator, Oracle, Report, Run, figure_words, to_json
 from roost_benchmarks.screen import Bars
+from roost_benchmarks.steps import Measured, Step, chosen
 
-FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth", "admin": "admin"}
+FILE_NAMES: Final = {"full": "bench", "quick": "quick", "growth": "growth", "admin": "admin", "web": "web"}
 """Of the report and its page: what `make bench` gives is not overwritten by a quick look."""
 
 DOES_NOT_COUNT: Final = 1
@@ -31,59 +31,6 @@ DOES_NOT_COUNT: Final = 1
 
 FAILURES: Final = (OSError, RuntimeError, ValueError, AssertionError)
 """What may break one run and leave the others: a broker that died, a promise broken, a peer that cannot be started."""
-
-
-class Measured(NamedTuple):
-    """A run, and what the broker says of itself."""
-
-    run: Run
-    version: str
-    durability: str
-    """What it has done with a message when it acknowledges it."""
-
-
-class Step(NamedTuple):
-    """One run that is planned: a workload against one broker, in one round."""
-
-    workload: str
-    name: str
-    shape: str
-    """What distinguishes it within the workload: `64x20`, `2000/s`."""
-    broker: str
-    round: int
-    work: Callable[[Path, Progress], Measured]
-    """Start the broker in this fresh folder, run, stop. Raises one of FAILURES."""
-
-    @property
-    def key(self) -> str:
-        """`W1/64x20/roost`: what `--only` is compared with."""
-        return f"{self.shape_key}/{self.broker}"
-
-    @property
-    def shape_key(self) -> str:
-        """`W1/64x20`: this and the same of every other broker, without which a ratio says nothing."""
-        return f"{self.workload}/{self.shape}"
-
-    @property
-    def title(self) -> str:
-        """How it is shown."""
-        return f"{self.key} #{self.round + 1}"
-
-
-def in_turn(rounds: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """(broker, round) as they run: A B A B …, so that a slow minute of the machine meets all of them.
-
-    `rounds` says how many each broker gets; one that has had its rounds is skipped.
-    """
-    most = max((count for _, count in rounds), default=0)
-    return [(broker, number) for number in range(most) for broker, count in rounds if number < count]
-
-
-def chosen(steps: Iterable[Step], only: Sequence[str]) -> list[Step]:
-    """The steps whose key begins with one of `only`; all if there is none. `W1` is no beginning of `W10`."""
-    if not only:
-        return list(steps)
-    return [step for step in steps if any(f"{step.key}/".startswith(f"{each.rstrip('/')}/") for each in only)]
 
 
 def carry_out(steps: Sequence[Step], folder: Path | None, kind: str) -> dict[Step, Measured]:

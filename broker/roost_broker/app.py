@@ -20,13 +20,15 @@ import trio
 from roost_broker.administration import Administration
 from roost_broker.audit import FILE_NAME as AUDIT_FILE_NAME
 from roost_broker.audit import AuditLog
-from roost_broker.config import Config, ConfigurationError, ListenerUnusable, reachable_by_others, reachable_host_port
+from roost_broker.certificates import Certificates
+from roost_broker.config import Config, ConfigurationError, reachable_by_others
 from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.callers import BearerCallers, Callers, UnixCallers, group_number
 from roost_broker.http.server import HttpServer
-from roost_broker.http.tcp import address_of, open_admin_listener
+from roost_broker.http.stream import StreamListener
 from roost_broker.http.unix import open_admin_socket, path_unfit
+from roost_broker.listening import open_network_listener
 from roost_broker.offload import OwnThread, ThreadOffload
 from roost_broker.process import Process
 from roost_broker.readiness import ReadinessCheck
@@ -34,8 +36,7 @@ from roost_broker.server import Server
 from roost_broker.settings import Settings, settings_of, settings_of_program
 from roost_broker.store import Store
 from roost_broker.transport import Listener
-from roost_broker.transport.tcp import TcpListener
-from roost_broker.web.door import WebDoor, open_web_listener, web_callers
+from roost_broker.web.door import WebDoor, web_callers
 from roost_protocol.admin.users import UserCreate, UserRow
 
 _log = logging.getLogger(__name__)
@@ -68,17 +69,6 @@ def problems_of_use(config: Config) -> list[str]:
     """What can be told of a configuration without opening anything: why a broker would not start with it."""
     unfit = path_unfit(config.admin_path)
     return reachable_by_others(config) + ([] if unfit is None else [unfit])
-
-
-def open_listener(config: Config) -> Listener:
-    """Listen as configured. Raises ListenerUnusable."""
-    host, port = reachable_host_port(config.listen, beyond_loopback=config.listen_beyond_loopback, key="listen")
-    try:
-        return TcpListener.open(host, port)
-    except OSError as error:
-        raise ListenerUnusable(f"cannot listen on {config.listen}: {error.strerror or error}") from error
-    except UnicodeError as error:  # what no name of a host can be
-        raise ListenerUnusable(f"cannot listen on {config.listen}: {error}") from error
 
 
 class Broker:
@@ -124,7 +114,7 @@ class Broker:
         self._with_admin = admin_socket
         self._has_admin_socket = False
         self._listeners: list[Listener] = []
-        self._admin_listeners: list[trio.SocketListener] = []
+        self._close_admin: list[Callable[[], None]] = []
         self._running: AbstractAsyncContextManager[None] | None = None
         self._core: Core | None = None
         self._server: Server | None = None
@@ -158,6 +148,11 @@ class Broker:
         except BaseExceptionGroup as group:
             only = _only(group)
             raise only from only.__cause__
+
+    @property
+    def http_scheme(self) -> str:
+        """What stands before `admin_address` and `web_address`: http, or https where there is a certificate."""
+        return "https" if self.config.tls.certificate else "http"
 
     @property
     def core(self) -> Core:
@@ -202,8 +197,8 @@ class Broker:
                         listener.close()
                     if self._web_listener is not None:
                         self._web_listener.close()
-                    for admin_listener in self._admin_listeners:
-                        admin_listener.socket.close()
+                    for close in self._close_admin:
+                        close()
                 nursery.cancel_scope.cancel()
         finally:
             if self._has_admin_socket:
@@ -219,16 +214,17 @@ class Broker:
         return await trio.to_thread.run_sync(open_store, self.config, self._around)
 
     async def _start(self, store: Store, nursery: trio.Nursery) -> None:
+        certificates = Certificates(self.config.tls) if self.config.tls.certificate else None
         if self._given_listeners is not None:
             self._listeners += self._given_listeners
         else:
-            self._listeners.append(open_listener(self.config))
+            self._listeners.append(open_network_listener(self.config, "listen", certificates))
         self.addresses = [listener.address for listener in self._listeners]
         core = self._core = Core(self.config, store, self._around, nursery)
         server = self._server = Server(core)
-        self._acts = Administration(core, server, self.addresses, self._settings, self._process)
-        doors = self._open_admin(core, self._acts) if self._with_admin else []
-        doors += self._open_web(core, server)
+        self._acts = Administration(core, server, self.addresses, self._settings, self._process, certificates)
+        doors = self._open_admin(core, self._acts, certificates) if self._with_admin else []
+        doors += self._open_web(core, server, certificates)
         await nursery.start(core.serve)
         for door in doors:
             nursery.start_soon(door)
@@ -237,15 +233,16 @@ class Broker:
             nursery.start_soon(server.serve, listener)
         _log.info("listening on %s, data in %s", ", ".join(self.addresses), self.config.data)
 
-    def _open_admin(self, core: Core, acts: Administration) -> list[Callable[[], Awaitable[None]]]:
+    def _open_admin(
+        self, core: Core, acts: Administration, certificates: Certificates | None
+    ) -> list[Callable[[], Awaitable[None]]]:
         """Open the audit log, and then both ways to the admin API, which is nothing without it; what serves them."""
         config = self.config
         audit = self._audit = AuditLog(Path(config.data) / AUDIT_FILE_NAME, self._around.offload(1), core.now_ms)
         readiness = ReadinessCheck(core, audit)
         self._web_admin = AdminApi(acts, web_callers(core), audit, readiness)
 
-        def served(listener: trio.SocketListener, callers: Callers) -> Callable[[], Awaitable[None]]:
-            self._admin_listeners.append(listener)
+        def served(listener: trio.abc.Listener[Any], callers: Callers) -> Callable[[], Awaitable[None]]:
             server = HttpServer(AdminApi(acts, callers, audit, readiness).respond, config.limits)
             self._http.append(server)
             return partial(server.serve, listener)
@@ -253,25 +250,29 @@ class Broker:
         group = group_number(config.admin_group)
         admin_socket = open_admin_socket(config.admin_path, group)
         self._has_admin_socket = True
+        self._close_admin.append(admin_socket.socket.close)
         doors = [served(admin_socket, UnixCallers(group))]
         if config.admin_listen:
-            listener = open_admin_listener(config)
-            self.admin_address = address_of(listener)
-            doors.append(served(listener, BearerCallers(core)))
-            _log.info("admin API on http://%s", self.admin_address)
+            listener = open_network_listener(config, "admin_listen", certificates)
+            self._close_admin.append(listener.close)
+            self.admin_address = listener.address
+            doors.append(served(StreamListener(listener), BearerCallers(core)))
+            _log.info("admin API on %s://%s", self.http_scheme, self.admin_address)
         return doors
 
-    def _open_web(self, core: Core, server: Server) -> list[Callable[[], Awaitable[None]]]:
+    def _open_web(
+        self, core: Core, server: Server, certificates: Certificates | None
+    ) -> list[Callable[[], Awaitable[None]]]:
         """Open the web listener, if there is to be one; what serves it."""
         if self._web_listener is None and self.config.web_listen:
-            self._web_listener = open_web_listener(self.config)
+            self._web_listener = open_network_listener(self.config, "web_listen", certificates)
         listener = self._web_listener
         if listener is None:
             return []
         door = WebDoor(core, server, self._web_admin)
         self._http.append(door.http)
         self.web_address = listener.address
-        _log.info("web on http://%s", self.web_address)
+        _log.info("web on %s://%s", self.http_scheme, self.web_address)
         return [partial(door.serve, listener)]
 
     async def _drain(self) -> None:

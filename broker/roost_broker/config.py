@@ -88,13 +88,22 @@ class PasswordConfig(Section, frozen=True, kw_only=True):
     passes: int = 2
 
 
+class TlsConfig(Section, frozen=True, kw_only=True):
+    """TLS on every listener but the admin socket, if there is a certificate."""
+
+    certificate: str = ""
+    """PEM file: the certificate, then those of its issuers. Empty: nothing is encrypted."""
+    key: str = ""
+    """PEM file of its key, without a password; empty: it is in the file of the certificate."""
+
+
 class Config(Section, frozen=True, kw_only=True):
     """Everything that `roost serve` can be told."""
 
     data: str = "roost-data"
     """Folder of the store and of the admin socket."""
     listen: str = f"127.0.0.1:{DEFAULT_PORT}"
-    """host:port; port 0 takes a free one. Without TLS, keep it on loopback or behind something that has it."""
+    """host:port; port 0 takes a free one. Without `tls`, keep it on loopback or behind something that has it."""
     listen_beyond_loopback: bool = False
     """Say so in as many words, to listen in the clear on an address that others can reach."""
     admin_socket: str = ""
@@ -125,6 +134,7 @@ class Config(Section, frozen=True, kw_only=True):
     journal: JournalConfig = JournalConfig()
     store: StoreConfig = StoreConfig()
     passwords: PasswordConfig = PasswordConfig()
+    tls: TlsConfig = TlsConfig()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -157,6 +167,8 @@ class Config(Section, frozen=True, kw_only=True):
             yield "passwords.passes is at least 1, passwords.memory_kib at least 8"
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
             yield "store.reserve_bytes is above 0 and below store.map_bytes"
+        if self.tls.key and not self.tls.certificate:
+            yield "tls.key is of use only with tls.certificate"
         yield from _why_not(parse_listen, self.listen)
         if self.admin_listen:
             yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
@@ -212,32 +224,25 @@ class ListenerUnusable(Exception):
     """The broker cannot listen where it should; the message says why."""
 
 
-def reachable_host_port(listen: str, *, beyond_loopback: bool, key: str) -> HostPort:
-    """Where to listen, if that may be. Raises ListenerUnusable: others could reach it, and nobody has said they may."""
-    why_not = _beyond_loopback(listen, allowed=beyond_loopback, key=key)
-    if why_not is not None:
-        raise ListenerUnusable(why_not)
-    return parse_listen(listen, key)
+LISTEN_KEYS = ("listen", "admin_listen", "web_listen")
+"""Where the broker may listen on a network; each has its `…_beyond_loopback` beside it."""
 
 
 def reachable_by_others(config: Config) -> list[str]:
     """Why the broker must not listen where it should: in the clear where others reach it, and nobody said so."""
-    found = [
-        _beyond_loopback(config.listen, allowed=config.listen_beyond_loopback, key="listen"),
-        config.admin_listen
-        and _beyond_loopback(config.admin_listen, allowed=config.admin_listen_beyond_loopback, key="admin_listen"),
-        config.web_listen
-        and _beyond_loopback(config.web_listen, allowed=config.web_listen_beyond_loopback, key="web_listen"),
-    ]
-    return [why_not for why_not in found if why_not]
+    found = [beyond_loopback(config, key) for key in LISTEN_KEYS]
+    return [why_not for why_not in found if why_not is not None]
 
 
-def _beyond_loopback(listen: str, *, allowed: bool, key: str) -> str | None:
-    if allowed or is_loopback(parse_listen(listen, key).host):
+def beyond_loopback(config: Config, key: str) -> str | None:
+    """The same for one of `LISTEN_KEYS`; None if the broker may listen there, or does not."""
+    listen: str = getattr(config, key)
+    said: bool = getattr(config, f"{key}_beyond_loopback")
+    if not listen or said or config.tls.certificate or is_loopback(parse_listen(listen, key).host):
         return None
     return (
-        f"{key} = {listen}: others could reach it, and nothing is encrypted; "
-        f"to do so all the same, set {key}_beyond_loopback = true"
+        f"{key} = {listen}: others could reach it, and nothing is encrypted; give it a certificate (tls.certificate), "
+        f"or, to do so all the same, set {key}_beyond_loopback = true"
     )
 
 

@@ -1,6 +1,7 @@
 """`connect`: puts a session together, logs in, and takes everything down again in the right order."""
 
 import os
+import ssl
 from random import Random, SystemRandom
 from types import TracebackType
 
@@ -8,7 +9,7 @@ import trio
 
 from roost.backoff import Backoff
 from roost.core import SessionCore, Windows
-from roost.errors import StateUnusable
+from roost.errors import ConnectionFailed, StateUnusable
 from roost.link import Dial
 from roost.session import Session
 from roost.state import MemoryState, Saved, State
@@ -39,14 +40,17 @@ def connect(
     reconnect: bool = True,
     auto_acknowledge: bool = True,
     resume: bool = False,
+    tls: bool | ssl.SSLContext = False,
     dial: Dial | None = None,
     random: Random | None = None,
     backoff: Backoff | None = None,
 ) -> "Connecting":
     """Log `user` in on the terminal type `terminal`: `async with roost.connect(...) as session`.
 
-    Where: `address` is `"host:port"`, `"[::1]:port"` or `(host, port)`, reached over TCP; or `dial` opens the
-    connection (any `trio.abc.Stream`), and `address` is for people only.
+    Where: `address` is `"host:port"`, `"[::1]:port"` or `(host, port)`, reached over TCP, and with `tls` over TLS: True
+    trusts the authorities that the system trusts, a context of your own may trust others, or have a certificate of
+    this device. The host's name has to be in the broker's certificate. Or `dial` opens the connection (any
+    `trio.abc.Stream`), and `address` is for people only.
 
     Who: `password`, or a device `token`; with neither, the token in the state. `want_token` asks for one to be issued
     after a log-in with a password; it is kept in the state and used from then on. `device` is this installation's
@@ -86,7 +90,7 @@ def connect(
         device=device,
         state=_state_of(state),
         terms=terms,
-        dial=dial or _tcp(address),
+        dial=dial or _dial(address, tls),
         random=random or SystemRandom(),
         backoff=backoff or Backoff(),
         reconnect=reconnect,
@@ -194,13 +198,28 @@ def _state_of(state: str | os.PathLike[str] | State | None) -> State:
     return state
 
 
-def _tcp(address: str | tuple[str, int]) -> Dial:
+def _dial(address: str | tuple[str, int], tls: bool | ssl.SSLContext) -> Dial:
     host, port = _host_and_port(address)
+    if not tls:
 
-    async def dial() -> trio.SocketStream:
-        return await trio.open_tcp_stream(host, port)  # Trio sets TCP_NODELAY
+        async def dial() -> trio.abc.Stream:
+            return await trio.open_tcp_stream(host, port)  # Trio sets TCP_NODELAY
 
-    return dial
+        return dial
+    context = ssl.create_default_context() if tls is True else tls
+
+    async def dial_tls() -> trio.abc.Stream:
+        stream = await trio.open_ssl_over_tcp_stream(host, port, ssl_context=context)
+        try:
+            await stream.do_handshake()
+        except BaseException as error:
+            await trio.aclose_forcefully(stream)
+            if isinstance(error, trio.BrokenResourceError):  # its cause is what a person needs to know
+                raise ConnectionFailed(f"no TLS with the broker: {error.__cause__ or error}") from error
+            raise
+        return stream
+
+    return dial_tls
 
 
 def _host_and_port(address: str | tuple[str, int]) -> tuple[str, int]:

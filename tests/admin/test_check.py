@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import trio
 from msgspec.structs import replace
 
 import roost
-from admin.running import PASSWORD, RunningBroker, command, password_fd
+from admin.running import CHEAP, COMMAND, PASSWORD, RunningBroker, command, environment, password_fd
+from broker.test_certificates import AUTHORITY, issue
 from roost_admin.check import stages
 from roost_admin.check.report import Figure, Stage, nagios_line, nagios_status, report_on
 from roost_admin.failures import EX_UNAVAILABLE, EX_USAGE
@@ -214,3 +216,41 @@ def test_a_broker_that_is_not_there_or_does_not_answer(tmp_path: Path) -> None:
         broker.stop(signal.SIGKILL)
         assert broker.ask("check").exit_code == EX_UNAVAILABLE
         assert broker.ask("check", "--format", "nagios").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "text"),
+    [
+        (90, "ok", "ends on .*, in 90 days"),
+        (20, "warning", "in 20 days"),
+        (2, "critical", "in 2 days"),
+        (-1, "critical", "ended on .*: devices refuse it"),
+    ],
+)
+def test_a_certificate_is_judged_by_its_end(days: int, state: str, text: str) -> None:
+    stage = stages.certificates(replace(WELL, certificate_expires=WELL.now + days * 86_400_000))
+    assert stage.state == state
+    assert re.search(text, stage.text)
+
+
+@pytest.mark.process
+def test_a_broker_with_tls_is_well_and_people_chat_with_it(tmp_path: Path) -> None:
+    tls = issue(tmp_path, "localhost")
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+    more = f'[tls]\ncertificate = "{tls.certificate}"\nkey = "{tls.key}"\n'
+    with RunningBroker(tmp_path, config=CHEAP + more) as broker:
+        report = json.loads(broker.ask("check", "--json").stdout)
+        states = {stage["name"]: stage["state"] for stage in report["stages"]}
+        assert (states["echo"], states["certificates"]) == ("ok", "ok"), report
+        broker.create_users("alice", "bob")
+        server = f"localhost:{broker.address.rpartition(':')[2]}"
+        words = ("chat", "alice", "--terminal", "pc", "--to", "bob", "--server", server, "--state", tmp_path / "s.db")
+        for extra, status in ((("--tls", "--ca", tmp_path / "ca.pem"), 0), (("--tls",), 69), ((), 69)):
+            with password_fd() as fd:
+                said = subprocess.run(
+                    [*COMMAND, *map(str, (*words, *extra, "--password-fd", fd))],
+                    input="hi\n", capture_output=True, text=True,
+                    pass_fds=(fd,), env=environment(tmp_path), check=False,
+                )  # fmt: skip
+            assert said.returncode == status, said.stderr
+        assert json.loads(broker.ask("inbox", "stat", "alice", "--json").stdout)["entries"] == 1

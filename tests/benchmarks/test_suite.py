@@ -12,7 +12,8 @@ from benchmarks.report.example import run
 from roost_benchmarks import plan, suite
 from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run, read_report
-from roost_benchmarks.suite import Measured, Step, carry_out, chosen, in_turn, summary
+from roost_benchmarks.steps import Measured, Step, chosen, in_turn
+from roost_benchmarks.suite import carry_out, summary
 
 ROUNDS = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 5)), unique_by=lambda pair: pair[0])
 

@@ -1,13 +1,14 @@
 """`roost chat`: the command line of a chat."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from roost_admin.failures import (
     EX_CONFIG,
     EX_DATAERR,
+    EX_NOINPUT,
     EX_NOPERM,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
@@ -19,6 +20,8 @@ from roost_admin.failures import (
 from roost_admin.options import password_fd_option
 
 if TYPE_CHECKING:
+    import ssl
+
     from roost.errors import LoginRefused
     from roost_admin.chat.installation import Installation
 
@@ -34,6 +37,13 @@ MOST_S = 10.0
 @click.option("--to", metavar="USER", help="Talk with this user.")
 @click.option("--group", metavar="GROUP", help="Talk in this group.")
 @click.option("--server", default=DEFAULT_SERVER, show_default=True, metavar="HOST:PORT", help="The broker.")
+@click.option("--tls", is_flag=True, help="Over TLS, as the broker has it where it has a certificate.")
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Trust the authorities in this PEM file, not those of the system; with --tls.",
+)
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
@@ -49,6 +59,8 @@ def chat(
     to: str | None,
     group: str | None,
     server: str,
+    tls: bool,
+    ca: Path | None,
     state: Path | None,
     password_fd: int | None,
 ) -> None:
@@ -79,12 +91,35 @@ def chat(
     except ValueError as error:
         raise Failure(str(error), EX_DATAERR) from error
     conversation = f"user/{to}" if to is not None else f"group/{group}"
+    where = Server(server, _tls(tls, ca))
     with open_installation(name, terminal, state) as installation:
-        context.exit(_chat(name, terminal, conversation, server, installation, password_fd))
+        context.exit(_chat(name, terminal, conversation, where, installation, password_fd))
+
+
+class Server(NamedTuple):
+    """Where the broker is, and how to trust it."""
+
+    address: str
+    tls: "bool | ssl.SSLContext"
+
+
+def _tls(wanted: bool, authorities: Path | None) -> "bool | ssl.SSLContext":
+    if not wanted:
+        if authorities is not None:
+            raise click.UsageError("--ca goes with --tls")
+        return False
+    if authorities is None:
+        return True
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:  # ssl.SSLError is one
+        raise Failure(f"--ca {authorities}: {error.strerror or error}", EX_NOINPUT) from error
 
 
 def _chat(
-    name: str, terminal: str, conversation: str, server: str, installation: "Installation", password_fd: int | None
+    name: str, terminal: str, conversation: str, server: Server, installation: "Installation", password_fd: int | None
 ) -> int:
     """Chat to the end, with the token if there is one, else with a password. Raises Failure."""
     from roost import LoginRefused, Reason
@@ -112,7 +147,7 @@ def _refusal(name: str, refused: "LoginRefused") -> Failure:
 
 
 def _run(
-    name: str, terminal: str, conversation: str, server: str, installation: "Installation", password: str | None
+    name: str, terminal: str, conversation: str, server: Server, installation: "Installation", password: str | None
 ) -> int:
     """One chat, from log-in to end. Raises LoginRefused, Failure."""
     import os
@@ -129,7 +164,7 @@ def _run(
     view = View(name, installation.device, conversation, colours)
     try:
         connecting = roost.connect(
-            server,
+            server.address,
             user=name,
             terminal=terminal,
             password=password,
@@ -137,6 +172,7 @@ def _run(
             state=installation.path,
             newest=0,
             want_token=True,
+            tls=server.tls,
             client=f"roost-chat/{roost.__version__}",
             backoff=roost.Backoff(first_s=0.5, most_s=MOST_S),
         )
@@ -150,7 +186,7 @@ def _run(
             case roost.LoginRefused():
                 raise cause from None
             case roost.ConnectionFailed():
-                raise Failure(f"no broker at {server}: {cause}", EX_UNAVAILABLE) from cause
+                raise Failure(f"no broker at {server.address}: {cause}", EX_UNAVAILABLE) from cause
             case roost.StateUnusable():
                 raise Failure(str(cause), EX_CONFIG) from cause
             case BrokenPipeError():  # nobody reads any more: as good as leaving

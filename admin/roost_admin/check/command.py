@@ -97,13 +97,19 @@ def _run(api: "AdminApi", credentials: "Credentials | None", terminal: str) -> "
         [
             stages.process(status),
             stages.listeners(status),
-            _guarded("echo", lambda: echo(api, status.listeners, credentials, terminal)),
+            _guarded("echo", lambda: echo(api, status.listeners, credentials, terminal, encrypted=_encrypted(api))),
             _guarded("writer", lambda: stages.writer(api.ask(HEALTH))),
             _guarded("disk", lambda: stages.disk(api.ask(HEALTH))),
             _guarded("clock", lambda: stages.clock(api)),
-            stages.certificates(),
+            _guarded("certificates", lambda: stages.certificates(api.ask(HEALTH))),
         ]
     )
+
+
+def _encrypted(api: "AdminApi") -> bool:
+    from roost_protocol.admin.health import HEALTH
+
+    return api.ask(HEALTH).certificate_expires is not None
 
 
 def _guarded(name: str, stage: "Callable[[], Stage]") -> "Stage":

@@ -1,6 +1,7 @@
 """The stage that does what devices do: log in over the wire, publish to itself, and get that delivered."""
 
 import secrets
+import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from roost_admin.failures import EX_NOUSER, Failure, only_exception
 from roost_protocol.admin.route import Paging
 from roost_protocol.admin.sessions import SESSIONS_LIST, SessionRow
 from roost_protocol.admin.users import USERS_CREATE, USERS_PASSWORD, PasswordSet, UserCreate
+from roost_protocol.hosts import is_loopback
 
 SERVICE_USER = "roost-check"
 """The account that a check makes for itself, if it is given none. It gets a new password each time."""
@@ -40,7 +42,9 @@ class Echoed(NamedTuple):
     echo_ms: float
 
 
-def echo(api: AdminApi, addresses: tuple[str, ...], given: Credentials | None, terminal: str) -> Stage:
+def echo(
+    api: AdminApi, addresses: tuple[str, ...], given: Credentials | None, terminal: str, *, encrypted: bool
+) -> Stage:
     """Log in and publish over the first listener; as a service user, if nobody is given.
 
     Raises Failure when the admin API does not answer.
@@ -53,7 +57,7 @@ def echo(api: AdminApi, addresses: tuple[str, ...], given: Credentials | None, t
     other = _other_session(api, given, device)
     if other is not None:
         return Stage("echo", "skipped", f"{given.user} is logged in on {given.terminal} with {other}: it is left alone")
-    return _result(addresses[0], given, device)
+    return _result(addresses[0], given, device, _tls(addresses[0]) if encrypted else False)
 
 
 def _service_user(api: AdminApi, terminal: str) -> Credentials:
@@ -81,9 +85,9 @@ def _other_session(api: AdminApi, who: Credentials, device: str) -> str | None:
     return None
 
 
-def _result(address: str, who: Credentials, device: str) -> Stage:
+def _result(address: str, who: Credentials, device: str, tls: bool | ssl.SSLContext) -> Stage:
     try:
-        echoed = trio.run(_log_in_and_echo, address, who, device)
+        echoed = trio.run(_log_in_and_echo, address, who, device, tls)
     except BaseExceptionGroup as group:
         cause = only_exception(group)
         if not isinstance(cause, roost.RoostError | trio.TooSlowError | ValueError | OSError):
@@ -99,12 +103,20 @@ def _result(address: str, who: Credentials, device: str) -> Stage:
     return Stage("echo", worst(judged(each) for each in figures), text, figures)
 
 
+def _tls(address: str) -> ssl.SSLContext:
+    """What the broker's certificate is checked with: not at all on this machine, where it is for another name."""
+    context = ssl.create_default_context()
+    if is_loopback(dialled(address)[0]):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def _failed(who: Credentials, error: BaseException) -> Stage:
     text = f"no answer within {ECHO_S:g} s" if isinstance(error, trio.TooSlowError) else str(error)
     return Stage("echo", "critical", f"{who.user} on {who.terminal}: {text}")
 
 
-async def _log_in_and_echo(address: str, who: Credentials, device: str) -> Echoed:
+async def _log_in_and_echo(address: str, who: Credentials, device: str, tls: bool | ssl.SSLContext) -> Echoed:
     with trio.fail_after(ECHO_S):
         begun = trio.current_time()
         async with roost.connect(
@@ -115,6 +127,7 @@ async def _log_in_and_echo(address: str, who: Credentials, device: str) -> Echoe
             device=device,
             newest=0,
             reconnect=False,
+            tls=tls,
             client="roost-check",
         ) as session:
             logged_in = trio.current_time()

@@ -28,6 +28,11 @@ DISK_WARNING = 0.05
 CLOCK_WARNING_MS, CLOCK_CRITICAL_MS = 2_000, 60_000
 """The broker's clock against this machine's. Messages get their time from it, and retention by age goes by it."""
 
+DAY_MS = 86_400_000
+
+EXPIRY_WARNING_DAYS, EXPIRY_CRITICAL_DAYS = 21, 3
+"""A certificate that renews itself does so a month before its end: later than three weeks, something is wrong."""
+
 MOVED_MS = 60_000
 """A clock that moved by so much against the monotonic one was set, or the machine slept."""
 
@@ -126,6 +131,15 @@ def clock(api: AdminApi) -> Stage:
     return Stage("clock", state, text, (apart, Figure("clock_moved", moved, "ms", MOVED_MS)))
 
 
-def certificates() -> Stage:
-    """When certificates end."""
-    return Stage("certificates", "skipped", "none are configured")
+def certificates(health: Health) -> Stage:
+    """When the certificate of the listeners ends."""
+    if health.certificate_expires is None:
+        return Stage("certificates", "skipped", "none is configured, and nothing is encrypted")
+    left_days = (health.certificate_expires - health.now) / DAY_MS
+    end = local_time(health.certificate_expires)
+    if left_days <= EXPIRY_CRITICAL_DAYS:
+        state: State = "critical"
+    else:
+        state = "warning" if left_days <= EXPIRY_WARNING_DAYS else "ok"
+    text = f"ended on {end}: devices refuse it" if left_days <= 0 else f"ends on {end}, in {left_days:.0f} days"
+    return Stage("certificates", state, text, (Figure("certificate_left", round(left_days, 2), "d"),))

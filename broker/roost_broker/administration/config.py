@@ -15,6 +15,7 @@ from roost_protocol.admin.route import PROGRAM, Caller, Route
 from roost_protocol.reasons import Reason
 
 if TYPE_CHECKING:
+    from roost_broker.certificates import Certificates
     from roost_broker.core import Core
     from roost_broker.process import Process
     from roost_broker.settings import Settings
@@ -25,12 +26,19 @@ _log = logging.getLogger(__name__)
 class Configuration(Acts):
     """Acts on the configuration."""
 
-    def __init__(self, core: "Core", settings: "Settings", process: "Process | None") -> None:
+    def __init__(
+        self,
+        core: "Core",
+        settings: "Settings",
+        process: "Process | None",
+        certificates: "Certificates | None" = None,
+    ) -> None:
         super().__init__(core)
         self._running = settings
         self._read = settings
         """What was read last; some of it may wait for a restart."""
         self._process = process
+        self._certificates = certificates
         self._turn = trio.Lock()
 
     def acts(self) -> dict[Route[Any], Act]:
@@ -42,7 +50,10 @@ class Configuration(Acts):
         return ConfigShown(values=tuple(config_rows(self._running, self._read)))
 
     async def reload(self, asked: Reload | None = None, caller: Caller = PROGRAM) -> Reloaded:
-        """Read the configuration again, and apply what can change. One that cannot be used changes nothing."""
+        """Read the configuration and the certificate again, and apply what can change.
+
+        A configuration or a certificate that cannot be used changes nothing.
+        """
         del asked
         if self._process is None:
             text = "this broker is part of another program, which has given it its configuration: there is no file"
@@ -51,6 +62,8 @@ class Configuration(Acts):
             try:
                 read = await trio.to_thread.run_sync(self._process.reread)
                 running = combined(self._running, read, RELOADABLE)
+                if self._certificates is not None:
+                    await trio.to_thread.run_sync(self._certificates.renew)
             except ConfigurationError as error:
                 _log.error("the configuration is as it was, asked for by %s: %s", caller.name, error)
                 text = f"the configuration is as it was: {error}"

@@ -10,6 +10,7 @@ from roost_protocol.admin.health import HEALTH, Health
 from roost_protocol.admin.route import Route
 
 if TYPE_CHECKING:
+    from roost_broker.certificates import Certificates
     from roost_broker.core import Core
 
 
@@ -21,8 +22,9 @@ class _Disk(NamedTuple):
 class HealthActs(Acts):
     """The act that looks after the node. Made when the broker starts: the clock is compared with that moment."""
 
-    def __init__(self, core: "Core") -> None:
+    def __init__(self, core: "Core", certificates: "Certificates | None" = None) -> None:
         super().__init__(core)
+        self._certificates = certificates
         self._clock_offset_ms = self._offset_ms()
 
     def acts(self) -> dict[Route[Any], Act]:
@@ -50,6 +52,7 @@ class HealthActs(Acts):
             store_reserve_bytes=store.reserve_bytes,
             disk_free_bytes=disk.free_bytes,
             disk_bytes=disk.bytes,
+            certificate_expires=None if self._certificates is None else int(self._certificates.expires_s * 1000),
         )
 
     def _offset_ms(self) -> int:

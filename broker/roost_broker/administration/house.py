@@ -27,6 +27,7 @@ from roost_broker.administration.users import Users
 from roost_protocol.admin.route import Route
 
 if TYPE_CHECKING:
+    from roost_broker.certificates import Certificates
     from roost_broker.core import Core
     from roost_broker.process import Process
     from roost_broker.server import Server
@@ -40,7 +41,13 @@ class Administration:
     """
 
     def __init__(
-        self, core: "Core", server: "Server", listeners: list[str], settings: "Settings", process: "Process | None"
+        self,
+        core: "Core",
+        server: "Server",
+        listeners: list[str],
+        settings: "Settings",
+        process: "Process | None",
+        certificates: "Certificates | None" = None,
     ) -> None:
         self.core = core
         self.server = server
@@ -58,13 +65,13 @@ class Administration:
         self.top = TopActs(core, server)
         self.admins = Admins(core)
         self.backups = Backups(core)
-        self.configuration = Configuration(core, settings, process)
+        self.configuration = Configuration(core, settings, process, certificates)
         self.drains = Drains(core, server, process)
         self.fsck = Fsck(core)
         self.inboxes = Inboxes(core)
         self.messages = Messages(core)
         self.retention = RetentionActs(core)
-        self.health = HealthActs(core)
+        self.health = HealthActs(core, certificates)
         nouns: tuple[Acts, ...] = (
             self.status,
             self.users,

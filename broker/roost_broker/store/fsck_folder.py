@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -44,12 +44,12 @@ def walk_folder(path: Path, *, pages: bool = True) -> Iterator[CheckEvent]:
                 yield _file_finding(PAGE, problem, "whole pages")
             yield _file_verdict(len(problems))
             return
-        try:
-            env = _open(path)
-        except lmdb.Error as error:
-            raise StoreUnusable(f"{data_file} is damaged, or no store of roost: {error}", EX_IOERR) from error
-        with env:
-            tables = _tables(path, env)
+        with ExitStack() as stack:
+            try:
+                env = stack.enter_context(_open(path))
+                tables = _tables(path, env)
+            except lmdb.Error as error:
+                raise StoreUnusable(f"{data_file} is damaged, or no store of roost: {error}", EX_IOERR) from error
             if isinstance(tables, Finding):
                 yield tables
                 yield _file_verdict(1)

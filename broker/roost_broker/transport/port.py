@@ -25,7 +25,10 @@ class Transport(Protocol):
         ...
 
     def try_send(self, data: bytes | memoryview) -> int:
-        """Send what can be sent at once; return the number of bytes taken, which may be 0. Raises ConnectionLost."""
+        """Send what can be sent at once; return the number of bytes taken, which may be 0. Raises ConnectionLost.
+
+        What was not taken is offered again, first, before anything else: a layer may have worked on a part of it.
+        """
         ...
 
     def recv_nowait(self, bytes_max: int) -> bytes | None:

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from roost_broker.config import Config, ListenerUnusable, reachable_host_port
 from roost_broker.core import Core
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.callers import BearerCallers
@@ -10,24 +9,11 @@ from roost_broker.http.server import HttpServer
 from roost_broker.http.stream import StreamListener
 from roost_broker.server import Server
 from roost_broker.transport import Listener
-from roost_broker.transport.tcp import TcpListener
 from roost_broker.web.callers import WebCallers
 from roost_broker.web.handshake import WebSocketDoor
 from roost_broker.web.pages import Pages
 from roost_broker.web.site import HEADERS, IDLE_KEPT_S, Site
 from roost_protocol.admin.route import Role
-
-
-def open_web_listener(config: Config) -> Listener:
-    """Listen on `web_listen`. Raises ListenerUnusable."""
-    host, port = reachable_host_port(
-        config.web_listen, beyond_loopback=config.web_listen_beyond_loopback, key="web_listen"
-    )
-    try:
-        return TcpListener.open(host, port)
-    except (OSError, UnicodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise ListenerUnusable(f"cannot listen on web_listen = {config.web_listen}: {reason}") from error
 
 
 def web_callers(core: Core) -> WebCallers:

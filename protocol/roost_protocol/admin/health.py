@@ -58,6 +58,8 @@ class Health(Told, frozen=True, kw_only=True):
     disk_free_bytes: int | None
     """On the file system of the data folder; None if that cannot be told."""
     disk_bytes: int | None
+    certificate_expires: int | None = None
+    """When the certificate of the listeners ends (Unix time, ms); None: they have none, and encrypt nothing."""
 
 
 HEALTH = Route(method="GET", path="/v1/health", summary="The writer, the disk, the clock", gives=Health)

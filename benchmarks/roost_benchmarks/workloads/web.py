@@ -1,0 +1,45 @@
+"""W10, web: W3 with devices over TCP, over WebSocket, or over WebSocket in JSON; the suite alternates."""
+
+import socket
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct, structs
+
+from roost_benchmarks.brokers.roost import Roost
+from roost_benchmarks.dialects.port import Dialect
+from roost_benchmarks.dialects.websocket import BinaryDialect, JsonDialect
+from roost_benchmarks.progress import Progress
+from roost_benchmarks.result import Run
+from roost_benchmarks.workloads import group
+from roost_benchmarks.workloads.group import GroupOptions
+
+Form = Literal["tcp", "websocket", "json"]
+FORMS: Final[tuple[Form, ...]] = ("tcp", "websocket", "json")
+
+
+class WebOptions(Struct, frozen=True, kw_only=True):
+    """W10."""
+
+    form: Form = "websocket"
+    devices: int = 1_000
+    """Members' devices, two for each member."""
+    body_bytes: int = 128
+    messages: int = 100
+
+
+def run(folder: Path, options: WebOptions, progress: Progress) -> Run:
+    """One run; see `group.run`."""
+    fan_out = group.for_devices(options.devices, GroupOptions(body_bytes=options.body_bytes, messages=options.messages))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    users = [f"user{number}" for number in range(fan_out.users)]
+    with Roost(toml=f'web_listen = "127.0.0.1:{port}"\n').start(folder, users) as started:
+        target = started
+        if options.form != "tcp":
+            dialect: Dialect = BinaryDialect() if options.form == "websocket" else JsonDialect()
+            target = structs.replace(started, dialect=dialect, address=("127.0.0.1", port))
+        measured = group.run(target, fan_out, progress)
+    return structs.replace(
+        measured, workload="W10", name="web", options={"form": options.form, "devices": options.devices}
+    )
