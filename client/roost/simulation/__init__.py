@@ -1,0 +1,1 @@
+"""The deterministic simulation of a whole broker with its devices and their faults."""

@@ -1,0 +1,125 @@
+"""The end of a run: the faults stop, every publish is settled, every device catches up; then the books are compared."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from roost.oracle import CaughtUp
+from roost.simulation.device import Device
+from roost.simulation.plan import Start
+from roost_protocol.admin.fsck import Finding
+
+if TYPE_CHECKING:
+    from roost.simulation.world import World
+
+PATIENCE_S = 300.0
+"""Virtual time for one device to settle, or to catch up, once the faults have stopped."""
+
+SETTLING_S = 0.5
+"""After the last incident: what was set going has come to its end."""
+
+LOOK_S = 0.05
+"""How often to look meanwhile."""
+
+AGAIN_S = 20.0
+"""A person whose application does not get anywhere for so long starts it again."""
+
+CURSORS_DURABLE_S = 3.0
+"""By then what was acknowledged is durable: a second, by promise, and what commits and the network take."""
+
+
+async def finish(world: "World") -> None:
+    """Come to the end, and complain of what should not be there."""
+    await trio.sleep(SETTLING_S)
+    _mend(world)
+    devices = [device for device in world.devices.values() if not device.gone]
+    for device in devices:
+        if device.session is not None and device.session.unsettled:
+            await _wait_for(world, device, "to settle its publishes", _settled)
+    for device in devices:
+        await _wait_for(world, device, "to settle its publishes", _settled)
+        await _wait_for(world, device, "to catch up", lambda each: each.application.last >= _head(world, each.user))
+    await _wait_idle(world)
+    for device in devices:
+        await _wait_for(world, device, "to catch up", lambda each: each.application.last >= _head(world, each.user))
+        if not world.over:
+            world.trace.record(CaughtUp(device.name))
+            await trio.sleep(CURSORS_DURABLE_S)
+            _check_cursor(world, device)
+    for device in devices:
+        device.application.check_receipts()
+        device.stop()
+    await _check_connections(world)
+    _check_store(world)
+    await world.stop_broker()
+
+
+def _mend(world: "World") -> None:
+    world.trace.note("fault", "no more faults")
+    world.disk.mend()
+    world.slow_until = 0.0
+    for device in world.devices.values():
+        device.weather.clear()
+        device.slow_until = 0.0
+        if device.gone:
+            device.stop()
+
+
+def _settled(device: Device) -> bool:
+    return device.session is not None and not device.session.unsettled
+
+
+def _head(world: "World", user: str) -> int:
+    """The highest number in the inbox of this user, as the store has it."""
+    life = world.life
+    account = None if life is None else life.store.account(user)
+    return 0 if life is None or account is None else int(life.store.read_inbox(account.user, 0, 1, 1).head)
+
+
+async def _wait_idle(world: "World") -> None:
+    await world.up.wait()
+    if world.broker is not None:
+        await world.broker.core.batcher.wait_idle()
+
+
+async def _wait_for(world: "World", device: Device, what: str, done: Callable[[Device], bool]) -> None:
+    """Keep the device logged in until it is `done`."""
+    again_at = trio.current_time() + AGAIN_S
+    with trio.move_on_after(PATIENCE_S) as scope:
+        while not (device.tap.online and device.session is not None and done(device)) and not world.over:
+            if not device.running or trio.current_time() >= again_at:
+                device.start(Start(at_s=trio.current_time(), device=device.name))
+                again_at = trio.current_time() + AGAIN_S
+            await trio.sleep(LOOK_S)
+    if scope.cancelled_caught:
+        world.complaints.append(f"waited {PATIENCE_S:g} s in vain for {device.name} {what}")
+
+
+def _check_cursor(world: "World", device: Device) -> None:
+    """What a device has acknowledged is durable within a second."""
+    life, (at_s, acked) = world.life, device.tap.acked
+    account = None if life is None else life.store.account(device.user)
+    if life is None or account is None or trio.current_time() - at_s < CURSORS_DURABLE_S - LOOK_S:
+        return
+    for record in life.store.devices(account.user):
+        if record.device_id == device.name and record.cursor != acked:
+            text = f"acknowledged {acked} at {at_s:.3f} s, and the store has {record.cursor}"
+            world.complaints.append(f"{device.name} {text} at {trio.current_time():.3f} s")
+
+
+async def _check_connections(world: "World") -> None:
+    """Connections that nobody has any more are closed: those that were half open, when their keepalive has run out."""
+    await trio.sleep(2 * world.terms.keepalive_s + 30)
+    broker = world.broker
+    if broker is not None and broker.server.connections:
+        world.complaints.append(
+            f"the broker still has {broker.server.connections} connections, long after everybody had gone"
+        )
+
+
+def _check_store(world: "World") -> None:
+    life = world.life
+    for event in life.store.check() if life is not None else ():
+        if isinstance(event, Finding) and event.severity == "damage":
+            world.complaints.append(f"fsck: {event.code}: {event.found} (expected: {event.expected})")
