@@ -153,8 +153,8 @@ class Device:
                 self.application.begins(saved.last_seq if saved else None)
                 async for event in session:
                     self.application.take(event)
-                    if (until := self.slow_until) > trio.current_time():
-                        await trio.sleep_until(until)
+                    while self.slow_until > trio.current_time():
+                        await trio.sleep(min(1.0, self.slow_until - trio.current_time()))
         finally:
             self.session = None
 
@@ -173,6 +173,11 @@ class Device:
         wire = Wire(stream, weather, self._random, Tapped(self.tap))
         self.wires = [*(each for each in self.wires if each.half_open), wire]
         return wire
+
+    @property
+    def on_line(self) -> bool:
+        """Whether it is logged in, on a connection that both ends have."""
+        return self.session is not None and self.tap.online and not (self.wires and self.wires[-1].half_open)
 
     # --- what it does -------------------------------------------------------------------------------------------------
 
@@ -204,6 +209,11 @@ class Device:
                 await _ask(session, incident)
             except RoostError as error:
                 self._around.trace.note(self.name, f"asked in vain: {type(error).__name__}")
+
+    def vanish(self) -> None:
+        """It loses its connection, and the broker is told nothing."""
+        for wire in self.wires[-1:]:
+            wire.lose("device")
 
     def cut(self) -> None:
         """Its connection breaks."""

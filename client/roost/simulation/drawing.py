@@ -45,6 +45,7 @@ def draw(seed: int) -> Plan:
             for incident in drawing.incidents(now + random.uniform(0, lasts_s))
         ]
         now += lasts_s + random.choice(QUIET_S)
+    incidents += drawing.erasure(now)
     incidents.sort(key=lambda incident: incident.at_s)
     return Plan(seed, _terms(random), installations, members, round(now, 3), tuple(incidents))
 
@@ -107,7 +108,6 @@ class _Drawing:
             )
             for _ in range(weight)
         ]
-        self._erased = False
 
     def incidents(self, at_s: float) -> list[Incident]:
         """What happens next: one incident, or some that belong together."""
@@ -240,11 +240,23 @@ class _Drawing:
 
     def _admin(self, at_s: float) -> list[Incident]:
         random, pick = self._random, self._random.choice
-        kind = random.randrange(6)
-        if kind < 2:
+        if random.random() < 0.4:
             user, terminal = pick(self._sessions)
             return [p.Kick(at_s=at_s, user=user, terminal=terminal)]
-        if kind < 5 or self._erased or len(self._users) < 3:
-            return [p.Send(at_s=at_s, user=pick(self._users), to=pick(self._to), padding=pick((0, 0, 300)))]
-        self._erased = True
-        return [p.Erase(at_s=at_s, user=self._users[-1])]
+        return [p.Send(at_s=at_s, user=pick(self._users), to=pick(self._to), padding=pick((0, 0, 300)))]
+
+    def erasure(self, until_s: float) -> list[Incident]:
+        """Of the last user, at some time; in every third world that has enough of them."""
+        if len(self._users) < 3 or self._random.random() > 0.4:
+            return []
+        random = self._random
+        at_s = random.uniform(2.0, max(3.0, until_s))
+        erased = self._users[-1]
+        theirs = [each.name for each in self._installations if each.user == erased]
+        others = [each.name for each in self._installations if each.user != erased]
+        returning = random.sample(others, min(2, len(others)))
+        found: list[Incident] = [p.Start(at_s=at_s - 1.9, device=each) for each in (*others, theirs[0])]
+        found += [p.Stop(at_s=at_s - 1.2, device=each) for each in returning]
+        found += [p.Say(at_s=at_s - 1.0 + n / 10, device=theirs[0], to=random.choice(self._to)) for n in range(4)]
+        found += [p.Start(at_s=at_s + 1.0, device=each) for each in returning]
+        return [*found, p.Erase(at_s=at_s, user=erased)]

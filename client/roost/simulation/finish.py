@@ -1,11 +1,13 @@
 """The end of a run: the faults stop, every publish is settled, every device catches up; then the books are compared."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from roost.oracle import CaughtUp
+from roost.simulation.audit import DURABLE_S
 from roost.simulation.device import Device
 from roost.simulation.plan import Start
 from roost_protocol.admin.fsck import Finding
@@ -22,12 +24,10 @@ SETTLING_S = 0.5
 LOOK_S = 0.05
 """How often to look meanwhile."""
 
-AGAIN_S = 20.0
-"""A person whose application does not get anywhere for so long starts it again."""
 
-CURSORS_DURABLE_S = 3.0
-"""By then what was acknowledged is durable: a second, by promise, and what commits and the network take."""
-
+STUCK_S = 60.0
+"""A device that is on line, and has not come to what it is waited for by then, will not: nobody may have to log in
+again for what he lacks."""
 
 async def finish(world: "World") -> None:
     """Come to the end, and complain of what should not be there."""
@@ -45,10 +45,11 @@ async def finish(world: "World") -> None:
         await _wait_for(world, device, "to catch up", lambda each: each.application.last >= _head(world, each.user))
         if not world.over:
             world.trace.record(CaughtUp(device.name))
-            await trio.sleep(CURSORS_DURABLE_S)
-            _check_cursor(world, device)
-    for device in devices:
+    await trio.sleep(2 * DURABLE_S)
+    for number, device in enumerate(devices):
         device.application.check_receipts()
+        if number % 2:
+            device.vanish()
         device.stop()
     await _check_connections(world)
     _check_store(world)
@@ -58,7 +59,7 @@ async def finish(world: "World") -> None:
 def _mend(world: "World") -> None:
     world.trace.note("fault", "no more faults")
     world.disk.mend()
-    world.slow_until = 0.0
+    world.slow_until = min(world.slow_until, trio.current_time())
     for device in world.devices.values():
         device.weather.clear()
         device.slow_until = 0.0
@@ -84,28 +85,19 @@ async def _wait_idle(world: "World") -> None:
 
 
 async def _wait_for(world: "World", device: Device, what: str, done: Callable[[Device], bool]) -> None:
-    """Keep the device logged in until it is `done`."""
-    again_at = trio.current_time() + AGAIN_S
-    with trio.move_on_after(PATIENCE_S) as scope:
-        while not (device.tap.online and device.session is not None and done(device)) and not world.over:
-            if not device.running or trio.current_time() >= again_at:
-                device.start(Start(at_s=trio.current_time(), device=device.name))
-                again_at = trio.current_time() + AGAIN_S
-            await trio.sleep(LOOK_S)
-    if scope.cancelled_caught:
-        world.complaints.append(f"waited {PATIENCE_S:g} s in vain for {device.name} {what}")
-
-
-def _check_cursor(world: "World", device: Device) -> None:
-    """What a device has acknowledged is durable within a second."""
-    life, (at_s, acked) = world.life, device.tap.acked
-    account = None if life is None else life.store.account(device.user)
-    if life is None or account is None or trio.current_time() - at_s < CURSORS_DURABLE_S - LOOK_S:
-        return
-    for record in life.store.devices(account.user):
-        if record.device_id == device.name and record.cursor != acked:
-            text = f"acknowledged {acked} at {at_s:.3f} s, and the store has {record.cursor}"
-            world.complaints.append(f"{device.name} {text} at {trio.current_time():.3f} s")
+    """Wait until the device is `done`; a person starts it when it does not run."""
+    since = trio.current_time()
+    on_line_since = math.inf
+    while not (device.on_line and done(device)) and not world.over:
+        now = trio.current_time()
+        if not device.running:
+            device.start(Start(at_s=now, device=device.name))
+        on_line_since = min(on_line_since, now) if device.on_line else math.inf
+        if now - since > PATIENCE_S or now - on_line_since > STUCK_S:
+            where = "though it is on line" if device.on_line else "which does not get on line"
+            world.complaints.append(f"waited {now - since:.0f} s in vain for {device.name} {what}, {where}")
+            return
+        await trio.sleep(LOOK_S)
 
 
 async def _check_connections(world: "World") -> None:

@@ -9,6 +9,7 @@ from time import perf_counter
 import trio
 
 from roost.oracle import History, Verdict, judge
+from roost.simulation.audit import audit_cursors
 from roost.simulation.finish import finish
 from roost.simulation.incidents import begin
 from roost.simulation.plan import Plan
@@ -76,6 +77,7 @@ async def _run(world: World) -> float:
         world.nursery = nursery
         nursery.start_soon(world.keep_broker)
         await world.enrol()
+        nursery.start_soon(audit_cursors, world)
         began = trio.current_time()
         for incident in world.plan.incidents:
             await trio.sleep_until(began + incident.at_s)

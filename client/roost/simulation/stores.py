@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import trio
+
 from roost.oracle import (
     BlockAsked,
     BlockConfirmed,
@@ -68,6 +70,8 @@ class Disk:
         """Every commit is refused."""
         self.no_room = False
         """Only the reserve is left."""
+        self.failed_at = 0.0
+        """When a commit failed last, by Trio's clock."""
         self._kind = kind
         self._open_store = open_store
         self._limits = limits
@@ -201,6 +205,8 @@ class WatchedStore:
         fault = self._disk.fault_now(operations)
         kinds = " ".join(type(operation).__name__ for operation in operations)
         self._watch.trace.note("store", f"commits {kinds}{f', {fault}' if fault else ''}")
+        if fault is not None:
+            self._disk.failed_at = trio.current_time()
         if fault == "refused":
             raise CommitRefused(f"this commit is refused {ON_PURPOSE}")
         if fault == "unknown, not done":

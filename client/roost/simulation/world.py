@@ -68,6 +68,7 @@ class World:
         self.slow_s = 0.0
         self.sent_by_admin = 0
         self.up = trio.Event()
+        self.up_since = 0.0
         self.over = False
         self.steps = StepCount()
         self._random = self.chance("broker")
@@ -77,6 +78,11 @@ class World:
     def chance(self, what: str) -> Random:
         """Chance of its own for one thing, so that leaving something out changes nothing elsewhere."""
         return Random(f"roost simulation {self.plan.seed}: {what}")  # noqa: S311  # it shall be foreseen
+
+    @property
+    def quiet_since(self) -> float:
+        """Since when the broker has been up, and no commit has failed or been slow."""
+        return max(self.disk.failed_at, self.slow_until + 4 * self.slow_s, self.up_since)
 
     # --- the broker -------------------------------------------------------------------------------------------------
 
@@ -155,6 +161,7 @@ class World:
         ):
             self.acts = acts
             self.trace.note("broker", "is up")
+            self.up_since = trio.current_time()
             self.up.set()
             try:
                 await life.drain.wait()
