@@ -20,6 +20,10 @@ Fate = Literal["device", "broker", "both"]
 """Who has lost a connection of which the other end knows nothing; `both`: nothing passes, and nobody is told."""
 
 
+LOOK_S = 1.0
+"""How often what is stalled looks whether the network works again."""
+
+
 class Watcher(Protocol):
     """Who looks at one connection, at the device's end."""
 
@@ -52,7 +56,8 @@ class Weather:
 
     def clear(self) -> None:
         """From now on nothing fails."""
-        self.stalled_until = {"up": 0.0, "down": 0.0}
+        now = trio.current_time()
+        self.stalled_until = {"up": min(self.stalled_until["up"], now), "down": min(self.stalled_until["down"], now)}
         self.refused_until = self.swallowed_until = 0.0
         self.cut_next.clear()
 
@@ -197,7 +202,7 @@ class Wire(trio.abc.HalfCloseableStream):
         if weather.lag_s:
             await trio.sleep(self._random.uniform(0, weather.lag_s))
         while (until := weather.stalled_until[direction]) > trio.current_time():
-            await trio.sleep_until(until)
+            await trio.sleep(min(LOOK_S, until - trio.current_time()))
 
     def _check(self) -> None:
         if self._closed:
