@@ -17,6 +17,7 @@ from roost.simulation.scheduler import run_seeded
 from roost.simulation.stores import ON_PURPOSE, OpenStore
 from roost.simulation.trace import Line
 from roost.simulation.world import World
+from roost_broker.app import Broker
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _errors_logged(complaints: list[str]) -> Iterator[None]:
             if ON_PURPOSE not in text:
                 complaints.append(f"logged: {text}")
 
-    logger = logging.getLogger("roost_broker")
+    logger = logging.getLogger(Broker.__module__.partition(".")[0])
     listening = Listening(logging.ERROR)
     logger.addHandler(listening)
     propagate, logger.propagate = logger.propagate, False
