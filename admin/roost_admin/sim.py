@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from roost.simulation.play import Outcome
     from roost.simulation.seeds import SeedResult
 
+    _RangeType = click.ParamType[range]
+    _NumbersType = click.ParamType[tuple[int, ...]]
+else:
+    _RangeType = _NumbersType = click.ParamType
+
 STORIES_MAX = 3
 """Of several seeds that went wrong, so many are told; the others can be asked for one by one."""
 
@@ -20,7 +25,7 @@ SEEDS_MAX = 1_000_000
 """In one call: a week or so."""
 
 
-class SeedRange(click.ParamType):
+class SeedRange(_RangeType):
     """`A..B`, both included."""
 
     name = "seeds"
@@ -38,7 +43,7 @@ class SeedRange(click.ParamType):
         return range(first, last + 1)
 
 
-class Numbers(click.ParamType):
+class Numbers(_NumbersType):
     """`3,9,12`; also nothing at all."""
 
     name = "numbers"
@@ -198,7 +203,9 @@ def _terms(outcome: "Outcome") -> str:
 
     terms = outcome.plan.terms
     other = {field.name: getattr(terms, field.name) for field in fields(terms)}
-    return ", ".join(f"{field.name}={other[field.name]}" for field in fields(terms) if other[field.name] != field.default)
+    return ", ".join(
+        f"{field.name}={other[field.name]}" for field in fields(terms) if other[field.name] != field.default
+    )
 
 
 # --- many seeds ---------------------------------------------------------------------------------------------------
@@ -241,10 +248,14 @@ def _play_many(seeds: range, jobs: int, *, as_json: bool) -> bool:
 def _summary(done: "list[SeedResult]", took_s: float) -> str:
     """The figures of it all, in one line."""
     simulated_s = sum(result.simulated_s for result in done)
-    alone_s = sum(result.took_s for result in done)
-    wrong = sum(not result.passed for result in done)
+    ratio = simulated_s / max(sum(result.took_s for result in done), 0.001)
+    counts = {
+        "messages": sum(result.messages for result in done),
+        "incidents": sum(result.incidents for result in done),
+        "restarts": sum(result.restarts for result in done),
+    }
     return (
-        f"{len(done):,} seeds, {wrong} went wrong; {sum(result.messages for result in done):,} messages, "
-        f"{sum(result.incidents for result in done):,} incidents, {sum(result.restarts for result in done):,} restarts; "
-        f"{simulated_s:,.0f} s simulated in {took_s:,.0f} s ({simulated_s / max(alone_s, 0.001):,.0f} to 1 for each job)"
+        f"{len(done):,} seeds, {sum(not result.passed for result in done)} went wrong; "
+        f"{', '.join(f'{count:,} {what}' for what, count in counts.items())}; "
+        f"{simulated_s:,.0f} s simulated in {took_s:,.0f} s ({ratio:,.0f} to 1 for each job)"
     )

@@ -294,7 +294,9 @@ class Facts:
         self.blocks: dict[tuple[str, str], list[Change]] = defaultdict(list)
         self.standings: list[Standing] = []
         self.kicks: list[tuple[int, Kicked]] = []
-        self.strays: list[tuple[int, Delivered | GapTold | ErasedTold | Acknowledged]] = []  # told to a device not connected
+        self.strays: list[
+            tuple[int, Delivered | GapTold | ErasedTold | Acknowledged]
+        ] = []  # told to a device not connected
         self.needless: list[tuple[int, Device]] = []  # told to start over, in the inbox it had
         self.reborn = Rising()  # the moments from which an inbox, or all, are others than before
         self.erasing: dict[str, int] = {}  # users whose messages may be erased, from which moment on

@@ -215,8 +215,8 @@ class BrokerRestarted(Event, frozen=True):
 
 AnyEvent = (
     Enrolled | LoginAsked | Connected | Disconnected | Kicked | Sent | Acknowledged | Delivered | GapTold | ErasedTold
-    | ErasureAsked | Erased | StartedOver | TrimAsked | Trimmed | MembershipAsked | MembershipConfirmed | BlockAsked | BlockConfirmed
-    | Acked | CaughtUp | BrokerRestarted
+    | ErasureAsked | Erased | StartedOver | TrimAsked | Trimmed | MembershipAsked | MembershipConfirmed | BlockAsked
+    | BlockConfirmed | Acked | CaughtUp | BrokerRestarted
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A device with the real client library on it: started and left by a person, killed, cut off, slow, as the plan says."""
+"""A device with the real client library on it: started and left by a person, killed, cut off, slow, by plan."""
 
 from random import Random
 from typing import Protocol
@@ -11,7 +11,7 @@ from roost.errors import ConnectionFailed, LoginRefused, PublishRefused, RoostEr
 from roost.simulation import plan as p
 from roost.simulation.application import Application
 from roost.simulation.messages import body_of
-from roost.simulation.network import Weather, Wire
+from roost.simulation.network import Weather, Wire, sleep_while
 from roost.simulation.tap import Tap, Tapped
 from roost.simulation.trace import Trace
 from roost.state import Changes, MemoryState, Saved
@@ -153,8 +153,7 @@ class Device:
                 self.application.begins(saved.last_seq if saved else None)
                 async for event in session:
                     self.application.take(event)
-                    while self.slow_until > trio.current_time():
-                        await trio.sleep(min(1.0, self.slow_until - trio.current_time()))
+                    await sleep_while(lambda: self.slow_until)
         finally:
             self.session = None
 

@@ -7,8 +7,10 @@ edge is near: windows of one to four entries, tails and pages of a few, pipes th
 
 from collections.abc import Callable
 from random import Random
+from typing import get_args
 
 from roost.simulation import plan as p
+from roost.simulation.network import Direction
 from roost.simulation.plan import Incident, Installation, Plan, Terms
 
 USERS = ("ann", "bob", "cem", "dan")
@@ -20,6 +22,11 @@ IN_A_SCENE = (20, 60)
 SCENE_S = (0.05, 0.5, 3.0, 10.0)
 """How long a scene lasts: the shorter, the more meets."""
 QUIET_S = (5.0, 20.0, 60.0, 120.0)
+
+WHATS: tuple[p.What, ...] = get_args(p.What)
+MANNERS: tuple[p.Manner, ...] = get_args(p.Manner)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+COMMIT_FAULTS: tuple[p.CommitFault, ...] = ("refused", *get_args(p.CommitFault))
 
 SMALL = (512, 512, 1, 2, 3, 5, 8)
 
@@ -184,13 +191,13 @@ class _Drawing:
         if self._random.random() < 0.25:
             others = [each.name for each in self._installations if each.user == device.user]
             return [p.LogOut(at_s=at_s, device=device.name, other=pick(others))]
-        what = pick(("fetch", "subscribe", "ephemeral", "devices", "groups", "password"))
+        what = pick(WHATS)
         return [p.Ask(at_s=at_s, device=device.name, what=what, user=pick(self._users))]
 
     def _intruder(self, at_s: float) -> list[Incident]:
         pick = self._random.choice
         user, terminal = pick(self._sessions)
-        how = pick(("deaf", "mute", "hasty", "liar", "forgetful", "babbler"))
+        how = pick(MANNERS)
         terminal = pick((terminal, "tv"))
         return [
             p.Intrude(at_s=at_s, user=user, terminal=terminal, how=how, for_s=pick((1.0, 20.0)), count=pick((3, 12)))
@@ -205,10 +212,12 @@ class _Drawing:
         if kind < 5:
             after = pick((None, None, 0, 1, 3, 5, 20, 100, 400))
             following = after is not None and random.random() < 0.4
-            direction = pick(("up", "down"))
+            direction = pick(DIRECTIONS)
             return [p.Cut(at_s=at_s, device=device, direction=direction, after=after, following=following)]
         if kind < 7:
-            return [p.Stall(at_s=at_s, device=device, direction=pick(("up", "down")), for_s=pick((0.5, 5.0, 30.0, 100.0)))]
+            return [
+                p.Stall(at_s=at_s, device=device, direction=pick(("up", "down")), for_s=pick((0.5, 5.0, 30.0, 100.0)))
+            ]
         if kind < 9:
             return [p.HalfOpen(at_s=at_s, device=device, who=pick(("device", "broker", "both")))]
         return [p.Unreachable(at_s=at_s, device=device, for_s=pick((1.0, 30.0)), silent=random.random() < 0.5)]
@@ -219,7 +228,7 @@ class _Drawing:
         random, pick = self._random, self._random.choice
         kind = random.randrange(8)
         if kind < 4:
-            how = pick(("refused", "refused", "unknown, not done", "unknown, done"))
+            how = pick(COMMIT_FAULTS)
             return [p.FailCommit(at_s=at_s, how=how, after=pick((0, 0, 1, 2)))]
         if kind < 6:
             return [p.SlowCommits(at_s=at_s, for_s=pick((0.5, 5.0, 20.0)), each_s=pick((0.2, 2.0, 12.0)))]

@@ -21,13 +21,14 @@ PATIENCE_S = 300.0
 SETTLING_S = 0.5
 """After the last incident: what was set going has come to its end."""
 
-LOOK_S = 0.05
+LOOK_S = 0.1
 """How often to look meanwhile."""
 
 
 STUCK_S = 60.0
 """A device that is on line, and has not come to what it is waited for by then, will not: nobody may have to log in
 again for what he lacks."""
+
 
 async def finish(world: "World") -> None:
     """Come to the end, and complain of what should not be there."""

@@ -101,7 +101,9 @@ class Intruder:
 
     def _babble(self) -> bytes:
         """What no broker can understand."""
-        stray = codec.encode(Deliver(seq=1, kind="message", entry=Entry(id="0" * 16, sender="x", to="user/x", time=0, text="")))
+        stray = codec.encode(
+            Deliver(seq=1, kind="message", entry=Entry(id="0" * 16, sender="x", to="user/x", time=0, text=""))
+        )
         return self._random.choice((b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n", stray, codec.encode(Ping()), b"\0"))
 
     async def _publish(self, wire: "_Wire", n: int) -> None:

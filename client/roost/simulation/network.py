@@ -21,7 +21,7 @@ Fate = Literal["device", "broker", "both"]
 
 
 LOOK_S = 1.0
-"""How often what is stalled looks whether the network works again."""
+"""How often whoever rests looks whether he may go on sooner."""
 
 
 class Watcher(Protocol):
@@ -60,6 +60,12 @@ class Weather:
         self.stalled_until = {"up": min(self.stalled_until["up"], now), "down": min(self.stalled_until["down"], now)}
         self.refused_until = self.swallowed_until = 0.0
         self.cut_next.clear()
+
+
+async def sleep_while(until: Callable[[], float]) -> None:
+    """Sleep until the time that `until` gives, which may change meanwhile. Not always a checkpoint."""
+    while (left_s := until() - trio.current_time()) > 0:
+        await trio.sleep(min(LOOK_S, left_s))
 
 
 class Wire(trio.abc.HalfCloseableStream):
@@ -201,8 +207,7 @@ class Wire(trio.abc.HalfCloseableStream):
         weather = self._weather
         if weather.lag_s:
             await trio.sleep(self._random.uniform(0, weather.lag_s))
-        while (until := weather.stalled_until[direction]) > trio.current_time():
-            await trio.sleep(min(LOOK_S, until - trio.current_time()))
+        await sleep_while(lambda: weather.stalled_until[direction])
 
     def _check(self) -> None:
         if self._closed:

@@ -10,6 +10,10 @@ from typing import Literal, NamedTuple
 
 from roost.simulation.network import Direction, Fate
 
+What = Literal["fetch", "subscribe", "ephemeral", "devices", "groups", "password"]
+Manner = Literal["deaf", "mute", "hasty", "liar", "forgetful", "babbler"]
+CommitFault = Literal["refused", "unknown, not done", "unknown, done"]
+
 
 class Installation(NamedTuple):
     """A device as it is set up: its id, whose it is, and on which terminal type it logs in."""
@@ -110,7 +114,7 @@ class Ask(Incident):
     """The device asks for something that no message depends on."""
 
     device: str
-    what: Literal["fetch", "subscribe", "ephemeral", "devices", "groups", "password"] = "fetch"
+    what: What = "fetch"
     user: str = "bob"
 
 
@@ -150,7 +154,7 @@ class Intrude(Incident):
 
     user: str
     terminal: str
-    how: Literal["deaf", "mute", "hasty", "liar", "forgetful", "babbler"]
+    how: Manner
     for_s: float = 5.0
     count: int = 5
 
@@ -219,7 +223,7 @@ class Drain(Incident):
 class FailCommit(Incident):
     """One of the next commits fails. If its outcome is unknown, the broker ends and is started anew."""
 
-    how: Literal["refused", "unknown, not done", "unknown, done"] = "refused"
+    how: CommitFault = "refused"
     after: int = 0
 
 

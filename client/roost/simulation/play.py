@@ -42,10 +42,10 @@ class Outcome:
         return [*broken, *self.complaints]
 
     @property
-    def signs(self) -> frozenset[str]:
-        """What kinds of things are wrong: promises, and the first words of complaints."""
-        promises = {violation.promise for violation in self.verdict.violations}
-        return frozenset(promises | {" ".join(complaint.split()[:3]) for complaint in self.complaints})
+    def signs(self) -> tuple[str, ...]:
+        """What kinds of things are wrong: promises, and the first words of complaints; each once, in that order."""
+        promises = [violation.promise for violation in self.verdict.violations]
+        return tuple(dict.fromkeys([*promises, *(_kind(complaint) for complaint in self.complaints)]))
 
 
 def play(plan: Plan, open_store: OpenStore | None = None) -> Outcome:
@@ -87,6 +87,11 @@ async def _run(world: World) -> float:
         await finish(world)
         nursery.cancel_scope.cancel()
     return trio.current_time()
+
+
+def _kind(complaint: str) -> str:
+    """The same for complaints of one kind: without names and numbers."""
+    return " ".join(word for word in complaint.split()[:8] if word.isalpha())
 
 
 @contextmanager

@@ -7,8 +7,8 @@ are left out, then ever smaller ones, down to single incidents.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from roost.simulation.play import Outcome, play
 from roost.simulation.plan import Plan
+from roost.simulation.play import Outcome, play
 
 RUNS_MAX = 400
 """Runs that one story is worth: a minute or two."""
@@ -30,7 +30,10 @@ def shorten(
     runs_max: int = RUNS_MAX,
     progress: Callable[[int, int], None] = lambda runs, left: None,
 ) -> Shortened:
-    """The shortest plan that is found to go wrong as `whole` did. `progress` is told the runs, and how much is left."""
+    """The shortest plan that is found to go wrong as `whole` did first: the same promise, or the same complaint.
+
+    `progress` is told the runs so far, and how many incidents are left.
+    """
     search = _Search(whole, again, runs_max, progress)
     search.halve()
     return Shortened(search.numbers, search.outcome, search.runs)
@@ -42,7 +45,7 @@ class _Search:
         self.numbers = tuple(range(len(whole.plan.incidents)))
         self.runs = 0
         self._plan = whole.plan
-        self._signs = whole.signs
+        self._sign = next(iter(whole.signs), None)
         self._again = again
         self._runs_max = runs_max
         self._progress = progress
@@ -71,7 +74,7 @@ class _Search:
     def _is_as_wrong(self, numbers: tuple[int, ...]) -> bool:
         outcome = self._again(self._plan.only(numbers))
         self.runs += 1
-        if not outcome.signs & self._signs:
+        if self._sign not in outcome.signs:
             return False
         self.numbers, self.outcome = numbers, outcome
         self._progress(self.runs, len(numbers))

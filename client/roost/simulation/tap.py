@@ -156,5 +156,3 @@ class Tapped:
         self._told_over = self._answered = True
         self._tap.online = False
         self._tap.trace.record(Kicked(self._tap.device, origin.by if origin else None, reason.phrase))
-
-

@@ -66,6 +66,8 @@ class World:
         self.skew_ms = 0
         self.slow_until = 0.0
         self.slow_s = 0.0
+        self.slow_until_in_all = 0.0
+        """By then the slow commits that have begun have ended."""
         self.sent_by_admin = 0
         self.up = trio.Event()
         self.up_since = 0.0
@@ -82,7 +84,7 @@ class World:
     @property
     def quiet_since(self) -> float:
         """Since when the broker has been up, and no commit has failed or been slow."""
-        return max(self.disk.failed_at, self.slow_until + 4 * self.slow_s, self.up_since)
+        return max(self.disk.failed_at, self.slow_until, self.slow_until_in_all, self.up_since)
 
     # --- the broker -------------------------------------------------------------------------------------------------
 
@@ -190,8 +192,11 @@ class World:
         most, delays, serial = self.terms.store_delay_s, self._delays, threads == 1
 
         def delay() -> float:
-            if serial and self.slow_until > trio.current_time():
-                return delays.uniform(0, self.slow_s)
+            now = trio.current_time()
+            if serial and self.slow_until > now:
+                slow_s = delays.uniform(0, self.slow_s)
+                self.slow_until_in_all = max(self.slow_until_in_all, now + 2 * slow_s)
+                return slow_s
             return delays.uniform(0, most)
 
         return InlineOffload(delay if most or serial else None, serial=serial)

@@ -23,6 +23,11 @@ def outcome_with(known: Known, seed: int) -> Outcome:
         return play(replace(plan, terms=replace(plan.terms, store="memory")), open_store)
 
 
+def title(known: Known) -> str:
+    """What the table calls it."""
+    return " ".join((known.defect.__doc__ or known.defect.__name__).split())
+
+
 def shows(known: Known, outcome: Outcome) -> bool:
     """Whether what came of it shows this defect."""
     return any(fault.startswith(f"{known.sign}:") or known.sign in fault for fault in outcome.faults)
@@ -43,12 +48,12 @@ def seeds_needed(index: int) -> tuple[int | None, int | None, str]:
 
 def rows() -> Iterator[str]:
     """The table, in Markdown, a line as soon as it is known."""
-    yield "| defect | shown by | first seed that shows it | seeds run |"
+    yield "| defect | shown as | seeds needed | first seed |"
     yield "|---|---|---|---|"
     with ProcessPoolExecutor(max_workers=2) as pool:
         for known, (seed, _, _) in zip(DEFECTS, pool.map(seeds_needed, range(len(DEFECTS))), strict=True):
-            words = (known.defect.__doc__ or known.defect.__name__).strip()
-            yield f"| {words} | {known.sign} | {'not found' if seed is None else seed} | {SEEDS_MAX if seed is None else seed + 1} |"
+            found = "not found | -" if seed is None else f"{seed + 1} | {seed}"
+            yield f"| {title(known)} | {known.sign} | {found} |"
 
 
 def main() -> int:
