@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin deep sim sim-defects clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -25,6 +25,15 @@ format: $(VENV)/.ready-dev
 # The property tests with many more examples; takes hours.
 deep: $(VENV)/.ready-dev
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest --timeout=0 tests/protocol tests/model tests/broker/store
+
+# A thousand seeds of the simulation; ends in one line with its figures. SEEDS=A..B for others.
+SEEDS ?= 0..999
+sim: $(VENV)/.ready-dev
+	$(BIN)/roost sim --seeds $(SEEDS) --jobs 2
+
+# How many seeds it takes to find each deliberate defect: the table in docs/testing.md.
+sim-defects: $(VENV)/.ready-dev
+	PYTHONPATH=tests $(BIN)/python -m client.simulation.find_defects
 
 # Every workload, for roost and its peers in turn; under 12 minutes. As root it installs the peers if they are missing.
 bench: $(VENV)/.ready-dev

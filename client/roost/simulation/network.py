@@ -64,7 +64,7 @@ class Weather:
 
 async def sleep_while(until: Callable[[], float]) -> None:
     """Sleep until the time that `until` gives, which may change meanwhile. Not always a checkpoint."""
-    while (left_s := until() - trio.current_time()) > 0:
+    while (left_s := until() - trio.current_time()) > 0:  # noqa: ASYNC110 - nobody says when it changes, and time is free
         await trio.sleep(min(LOOK_S, left_s))
 
 
