@@ -87,6 +87,8 @@ async def _wait_idle(world: "World") -> None:
 
 async def _wait_for(world: "World", device: Device, what: str, done: Callable[[Device], bool]) -> None:
     """Wait until the device is `done`; a person starts it when it does not run."""
+    # Where one device has been waited for in vain, the others get little time: the verdict stands.
+    patience_s, stuck_s = (PATIENCE_S, STUCK_S) if not world.waited_in_vain else (PATIENCE_S / 20, STUCK_S / 20)
     since = trio.current_time()
     on_line_since = math.inf
     while not (device.on_line and done(device)) and not world.over:
@@ -94,7 +96,8 @@ async def _wait_for(world: "World", device: Device, what: str, done: Callable[[D
         if not device.running:
             device.start(Start(at_s=now, device=device.name))
         on_line_since = min(on_line_since, now) if device.on_line else math.inf
-        if now - since > PATIENCE_S or now - on_line_since > STUCK_S:
+        if now - since > patience_s or now - on_line_since > stuck_s:
+            world.waited_in_vain = True
             where = "though it is on line" if device.on_line else "which does not get on line"
             world.complaints.append(f"waited {now - since:.0f} s in vain for {device.name} {what}, {where}")
             return

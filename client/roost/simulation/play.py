@@ -20,6 +20,10 @@ from roost.simulation.world import World
 from roost_broker.app import Broker
 
 
+END_S = 3_600.0
+"""Virtual time from the last fault to the end: many times what the slowest run takes."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run. `complaints` are what no promise speaks of: a crash, a traceback, a wait in vain."""
@@ -74,6 +78,7 @@ def play(plan: Plan, open_store: OpenStore | None = None) -> Outcome:
 
 
 async def _run(world: World) -> float:
+    trio.lowlevel.add_instrument(world.steps)
     async with trio.open_nursery() as nursery:
         world.nursery = nursery
         nursery.start_soon(world.keep_broker)
@@ -84,7 +89,12 @@ async def _run(world: World) -> float:
             await trio.sleep_until(began + incident.at_s)
             begin(world, incident)
         await trio.sleep_until(began + world.plan.length_s)
-        await finish(world)
+        with trio.move_on_after(END_S) as scope:
+            await finish(world)
+        if scope.cancelled_caught:
+            world.complaints.append(f"the run came to no end within {END_S:g} s of its last fault")
+            world.over = True
+        world.trace.note("network", f"is still after {world.steps.steps} steps")
         nursery.cancel_scope.cancel()
     return trio.current_time()
 

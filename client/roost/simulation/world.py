@@ -30,6 +30,9 @@ EPOCH_MS = 1_700_000_000_000
 
 GROUP = "team"
 
+STEPS_MAX = 3_000_000
+"""Steps of tasks in one run: thirty times what the longest takes."""
+
 
 class Life:
     """The broker from one start to the next."""
@@ -72,7 +75,9 @@ class World:
         self.up = trio.Event()
         self.up_since = 0.0
         self.over = False
-        self.steps = StepCount()
+        self.waited_in_vain = False
+        """At the end, for some device."""
+        self.steps = StepCount(STEPS_MAX, self._never_ends)
         self._random = self.chance("broker")
         self._delays = self.chance("store delays")
         self._gone = trio.Event()
@@ -85,6 +90,14 @@ class World:
     def quiet_since(self) -> float:
         """Since when the broker has been up, and no commit has failed or been slow."""
         return max(self.disk.failed_at, self.slow_until, self.slow_until_in_all, self.up_since)
+
+    def _never_ends(self) -> None:
+        self.complaints.append(f"the run came to no end in {STEPS_MAX:,} steps, at {trio.current_time():.3f} s")
+        self.over = True
+        self.nursery.cancel_scope.cancel()
+        if self.life is not None:
+            self.life.died = True
+            self.life.scope.cancel()
 
     # --- the broker -------------------------------------------------------------------------------------------------
 

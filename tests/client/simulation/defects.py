@@ -51,7 +51,7 @@ def settled_before_it_is_durable(patch: Patch) -> OpenStore:
         self: Batcher, writer: Any, done: Callable[[Outcome[list[OperationResult]]], None], operations: Any
     ) -> None:
         del writer
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.cancel_shielded_checkpoint()
         outcome: Outcome[list[OperationResult]]
         try:
             outcome = Value(self._store.commit(operations, self._now_ms()))
