@@ -19,7 +19,6 @@ from roost.simulation.trace import Line
 from roost.simulation.world import World
 from roost_broker.app import Broker
 
-
 END_S = 3_600.0
 """Virtual time from the last fault to the end: many times what the slowest run takes."""
 

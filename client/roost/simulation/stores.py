@@ -112,7 +112,10 @@ class Disk:
         """What befalls a commit of these."""
         if self.full:
             return "refused"
-        if self._fault is None or all(isinstance(each, MoveCursors | WriteJournal) for each in operations):
+        if self._fault is None:
+            return None
+        nobody_waits = all(isinstance(each, MoveCursors | WriteJournal) for each in operations)
+        if nobody_waits and (self._fault.how != "refused" or self._fault.after):
             return None
         if self._to_come:
             self._to_come -= 1
