@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web crash deep clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web crash deep sim sim-defects clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -29,6 +29,15 @@ deep: $(VENV)/.ready-dev
 # Power lost at any of 2,000 moments, and kill -9 a thousand times; about an hour.
 crash: $(VENV)/.ready-dev
 	CRASH_IMAGES=2000 CRASH_KILLS=1000 $(BIN)/pytest -q --timeout=0 tests/crash
+
+# A thousand seeds of the simulation; ends in one line with its figures. SEEDS=A..B for others.
+SEEDS ?= 0..999
+sim: $(VENV)/.ready-dev
+	$(BIN)/roost sim --seeds $(SEEDS) --jobs 2
+
+# How many seeds it takes to find each deliberate defect: the table in docs/testing.md.
+sim-defects: $(VENV)/.ready-dev
+	PYTHONPATH=tests $(BIN)/python -m client.simulation.find_defects
 
 # Every workload, for roost and its peers in turn; under 12 minutes. As root it installs the peers if they are missing.
 bench: $(VENV)/.ready-dev

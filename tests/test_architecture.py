@@ -64,6 +64,8 @@ PARTS = (
     Part(
         ("roost_admin",), may=("roost_protocol", "roost", "roost_admin"), may_late=("roost_broker", "roost_benchmarks")
     ),
+    # The simulation runs the whole broker with the real client, and is loaded by who asks for it alone.
+    Part(("roost.simulation",), may=("roost_protocol", "roost", "roost_broker")),
     Part(("roost",), may=("roost_protocol", "roost")),
     # The verbs of `roost bench` are part of the command; below them the benchmarks know wire and store alone.
     Part(

@@ -35,6 +35,7 @@ from roost_admin.retention import retention
 from roost_admin.send import send
 from roost_admin.serve import serve
 from roost_admin.sessions import sessions
+from roost_admin.sim import sim
 from roost_admin.status import status
 from roost_admin.top import top
 from roost_admin.users import users
@@ -192,6 +193,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     chat,
     demo,
     bench,
+    sim,
     verify_history,
     completion,
 )

@@ -58,7 +58,8 @@ def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
         disabled=False,
         incarnation=new_incarnation(batch.random),
         created=batch.now_ms,
-        since_id=batch.next_message_id,
+        # Not the id that the next message would have now: it goes by the clock, which may go back before there is one.
+        since_id=memory.last_message_id + 1,
     )
     batch.txn.put(NUMBER.pack(number), pack_record(user), db=batch.tables.users)
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.names)

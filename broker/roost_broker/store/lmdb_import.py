@@ -97,7 +97,7 @@ def begin_import(batch: Batch, op: BeginImport) -> ImportBegun | Refused:
         disabled=True,
         incarnation=new_incarnation(batch.random),
         created=source.created,
-        since_id=min(source.created << _CREATED_BITS, batch.next_message_id),
+        since_id=min(source.created << _CREATED_BITS, batch.memory.last_message_id + 1),
         importing=importing,
     )
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.names)

@@ -102,7 +102,7 @@ def remove_user(batch: Batch, op: RemoveUser) -> UserRemoved | Refused:
         name=user.name,
         at=batch.now_ms,
         since_id=user.since_id,
-        until_id=batch.next_message_id,
+        until_id=batch.memory.last_message_id + 1,
         erasing=op.erase,
         devices=devices,
     )

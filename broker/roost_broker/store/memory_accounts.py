@@ -35,7 +35,8 @@ def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Ref
     )
     created = UserChanged(at=batch.now_ms, user=user, name=op.name, what="created")
     state.note(created, batch.now_ms)
-    state.since_ids[user] = batch.next_message_id
+    # Not the id that the next message would have now: it goes by the clock, which may go back before there is one.
+    state.since_ids[user] = state.last_message_id + 1
     return UserCreated(user=user)
 
 

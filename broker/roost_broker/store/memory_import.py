@@ -43,7 +43,7 @@ def begin_import(state: State, op: BeginImport, batch: Batch) -> ImportBegun | R
         created=op.source.created,
         importing=True,
     )
-    state.since_ids[user] = min(op.source.created << 20, batch.next_message_id)
+    state.since_ids[user] = min(op.source.created << 20, state.last_message_id + 1)
     state.importing[user] = Importing(source=op.source, device=state.last_device)
     if op.source.floor > 1:
         state.starts[user] = Start(floor=op.source.floor, reason=op.source.floor_reason or "age")

@@ -76,7 +76,9 @@ def remove_user(state: State, op: RemoveUser, batch: Batch) -> UserRemoved | Ref
     state.importing.pop(op.user, None)
     if not op.erase:
         state.returning[account.incarnation, account.name] = op.user
-    state.removed[op.user] = Removed(account=account, at=batch.now_ms, until_id=batch.next_message_id, erasing=op.erase)
+    state.removed[op.user] = Removed(
+        account=account, at=batch.now_ms, until_id=state.last_message_id + 1, erasing=op.erase
+    )
     state.sessions = {key: session for key, session in state.sessions.items() if key[0] != op.user}
     for device in state.devices_of(op.user):
         _forget(state, device)

@@ -193,6 +193,11 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._outgoing.break_()
         self._incoming.break_()
 
+    def lose_peer(self) -> None:
+        """The broker's process ends: what it has sent still arrives, then the end; it takes nothing any more."""
+        self._incoming.end()
+        self._outgoing.break_()
+
 
 class MemoryListener:
     """The broker's door, and `dial` for devices. See `Listener`."""

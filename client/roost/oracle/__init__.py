@@ -6,7 +6,7 @@ replays one, `promises` has one checker for each promise. `judge` puts them toge
     verdict = judge(load("run.ndjson"))
     for violation in verdict.violations: ...
 
-The stateful tests, the crash tests, the demo and `roost verify-history` all use this one.
+The stateful tests, the simulation, the crash tests, the demo and `roost verify-history` all use this one.
 """
 
 from roost.oracle.history import (
@@ -21,6 +21,9 @@ from roost.oracle.history import (
     Delivered,
     Disconnected,
     Enrolled,
+    Erased,
+    ErasedTold,
+    ErasureAsked,
     Event,
     GapTold,
     History,
@@ -50,6 +53,9 @@ __all__ = [
     "Delivered",
     "Disconnected",
     "Enrolled",
+    "Erased",
+    "ErasedTold",
+    "ErasureAsked",
     "Event",
     "GapTold",
     "History",

@@ -25,6 +25,9 @@ from roost.oracle.history import (
     Delivered,
     Disconnected,
     Enrolled,
+    Erased,
+    ErasedTold,
+    ErasureAsked,
     GapTold,
     History,
     Kicked,
@@ -92,7 +95,7 @@ def value_over(changes: Iterable[Change], start: int, end: int) -> bool | None:
 
 
 class Lost(NamedTuple):
-    """Numbers a device need not hold: told as a gap, or passed over because it asked for the newest n."""
+    """Numbers a device need not hold: told as a gap or erased, or passed over because it asked for the newest n."""
 
     first: int
     last: int
@@ -174,7 +177,7 @@ class Connection:
     """A person logged in; where the asking was not seen, if CONNACK did not call it a resumption."""
     kicked: bool
     """The device had been told of a takeover, and no person had logged in since."""
-    told: list[tuple[int, Delivered | GapTold]] = field(default_factory=list)
+    told: list[tuple[int, Delivered | GapTold | ErasedTold]] = field(default_factory=list)
     closed_at: int | None = None
     fenced_at: int | None = None
     """When another device was seen to be logged in in its place."""
@@ -291,9 +294,13 @@ class Facts:
         self.blocks: dict[tuple[str, str], list[Change]] = defaultdict(list)
         self.standings: list[Standing] = []
         self.kicks: list[tuple[int, Kicked]] = []
-        self.strays: list[tuple[int, Delivered | GapTold | Acknowledged]] = []  # told to a device not connected
+        self.strays: list[
+            tuple[int, Delivered | GapTold | ErasedTold | Acknowledged]
+        ] = []  # told to a device not connected
         self.needless: list[tuple[int, Device]] = []  # told to start over, in the inbox it had
         self.reborn = Rising()  # the moments from which an inbox, or all, are others than before
+        self.erasing: dict[str, int] = {}  # users whose messages may be erased, from which moment on
+        self.erased: dict[str, int] = {}  # and those whose messages are
         self.inboxes: dict[tuple[str, str, int], Inbox] = {}  # by user, incarnation, life
         self._current: dict[str, Inbox] = {}
 
@@ -390,7 +397,7 @@ class Facts:
             message.acknowledged = True
             self._know(index, message, (device.name, event.n), device.inbox)
 
-    def tell(self, index: int, event: Delivered | GapTold) -> None:
+    def tell(self, index: int, event: Delivered | GapTold | ErasedTold) -> None:
         """The next number, or the next gap, on a connection."""
         device = self.device(index, event.device)
         if device.online is None or device.inbox is None:
@@ -403,9 +410,12 @@ class Facts:
             device.inbox.floor.note(index, event.last + 1)
             return
         device.holding.last = event.seq
+        device.inbox.head.note(index, event.seq)
+        if isinstance(event, ErasedTold):
+            device.holding.lost.append(Lost(event.seq, event.seq, index))
+            return
         device.holding.ids[event.seq] = event.id
         device.inbox.delivered[event.seq].setdefault(event.id, index)
-        device.inbox.head.note(index, event.seq)
         message = self.messages.setdefault(event.id, Message(event.id, index))
         message.told.append((index, event, device.online))
         if event.own_device is not None and event.n is not None:
@@ -485,8 +495,12 @@ def _take(facts: Facts, index: int, event: AnyEvent) -> None:  # noqa: PLR0912 -
             facts.send(index, event)
         case Acknowledged():
             facts.acknowledge(index, event)
-        case Delivered() | GapTold():
+        case Delivered() | GapTold() | ErasedTold():
             facts.tell(index, event)
+        case ErasureAsked(user):
+            facts.erasing.setdefault(user, index)
+        case Erased(user):
+            facts.erased.setdefault(user, index)
         case StartedOver():
             facts.start_over(index, event)
         case CaughtUp():

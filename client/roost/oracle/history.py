@@ -8,7 +8,7 @@ What goes out (`Sent`, `LoginAsked`, and all that ends in `Asked`) is recorded b
 did, it did between the two; where that leaves an order open, the oracle accepts every order. An asking event that is
 left out is taken to coincide with its answer: right only if nothing else went on meanwhile.
 
-Message ids are never used twice, and their string order is the order of commit. Erased entries have no event yet.
+Message ids are never used twice, and their string order is the order of commit.
 Reasons are named as on the wire, in any case, with spaces or underscores: `session taken over`, `SUCCESS`.
 """
 
@@ -124,6 +124,25 @@ class GapTold(Event, frozen=True):
     reason: str
 
 
+class ErasedTold(Event, frozen=True):
+    """DELIVER came with nothing but a number: what was there is erased, or the broker says there that it erased."""
+
+    device: str
+    seq: int
+
+
+class ErasureAsked(Event, frozen=True):
+    """From here on, everything that the user has sent may be erased."""
+
+    user: str
+
+
+class Erased(Event, frozen=True):
+    """From here on, everything that the user had sent when that was asked for is erased."""
+
+    user: str
+
+
 class StartedOver(Event, frozen=True):
     """The device was told to drop all it holds. If CONNACK said so: recorded before `Connected`."""
 
@@ -195,9 +214,9 @@ class BrokerRestarted(Event, frozen=True):
 
 
 AnyEvent = (
-    Enrolled | LoginAsked | Connected | Disconnected | Kicked | Sent | Acknowledged | Delivered | GapTold
-    | StartedOver | TrimAsked | Trimmed | MembershipAsked | MembershipConfirmed | BlockAsked | BlockConfirmed
-    | Acked | CaughtUp | BrokerRestarted
+    Enrolled | LoginAsked | Connected | Disconnected | Kicked | Sent | Acknowledged | Delivered | GapTold | ErasedTold
+    | ErasureAsked | Erased | StartedOver | TrimAsked | Trimmed | MembershipAsked | MembershipConfirmed | BlockAsked
+    | BlockConfirmed | Acked | CaughtUp | BrokerRestarted
 )  # fmt: skip
 
 

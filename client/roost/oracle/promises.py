@@ -14,7 +14,17 @@ from typing import NamedTuple
 import msgspec
 
 from roost.oracle.facts import END, Connection, Facts, Inbox, Message, Publish, Standing, read, rivals, value_over
-from roost.oracle.history import SUCCESS, TAKEN_OVER, Acknowledged, Delivered, GapTold, History, Kicked, reason_word
+from roost.oracle.history import (
+    SUCCESS,
+    TAKEN_OVER,
+    Acknowledged,
+    Delivered,
+    ErasedTold,
+    GapTold,
+    History,
+    Kicked,
+    reason_word,
+)
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -46,6 +56,7 @@ def judge(history: History) -> Verdict:
         *stored_once(facts),
         *one_session(facts),
         *losses_said(facts),
+        *erasures_said(facts),
     )
     return Verdict(not violations, violations, figures(history, facts))
 
@@ -296,7 +307,7 @@ def in_order(facts: Facts) -> Iterator[Violation]:
             text = f"{name} held everything up to {connection.expected}, but delivery starts after {position}"
             yield Violation("G4", text, connection.at, name)
         for index, event in connection.told:
-            first, last = (event.seq, event.seq) if isinstance(event, Delivered) else (event.first, event.last)
+            first, last = (event.first, event.last) if isinstance(event, GapTold) else (event.seq, event.seq)
             if first != position + 1:
                 text = f"{name} was told {_span(first, last)} after {position}"
                 yield Violation("G4", text, index, name)
@@ -542,3 +553,28 @@ def _true_gap(facts: Facts, index: int, gap: GapTold, position: int, inbox: Inbo
         message = facts.messages[id_]
         if message.sent_at > index and any(gap.first <= seq <= gap.last for seq in places):
             yield Violation("G7", f"{said}, but {message} got a number there and was sent later", index, gap.device)
+
+
+def erasures_said(facts: Facts) -> Iterator[Violation]:
+    """G7: a number is called erased only where something was, and what is erased is not given out any more."""
+    for connection in facts.connections:
+        name, inbox = connection.device.name, connection.inbox
+        for index, event in connection.told:
+            if isinstance(event, ErasedTold):
+                yield from _true_tombstone(facts, index, event, inbox)
+            elif isinstance(event, Delivered):
+                message = facts.messages[event.id]
+                asked, done = facts.erasing.get(message.sender, END), facts.erased.get(message.sender, END)
+                if event.content is not None and message.sent_at < asked and done < connection.asked_at:
+                    text = f"{name} got the body of {message}, which had been erased before it connected"
+                    yield Violation("G7", text, index, name)
+
+
+def _true_tombstone(facts: Facts, index: int, told: ErasedTold, inbox: Inbox) -> Iterator[Violation]:
+    said = f"{told.device} was told that number {told.seq} is erased"
+    if not any(asked < index for asked in facts.erasing.values()):
+        yield Violation("G7", f"{said}, though nobody had asked for that", index, told.device)
+    for id_, places in inbox.places.items():
+        message = facts.messages[id_]
+        if told.seq in places and facts.erasing.get(message.sender, END) > index:
+            yield Violation("G7", f"{said}, but {message} is there, and its sender is not erased", index, told.device)

@@ -107,6 +107,30 @@ def test_bodies_go_and_numbers_stay(world: World) -> None:
     assert erase(world) == 0, "erased once"
 
 
+HOUR_MS = 3_600_000
+
+
+def test_a_clock_that_went_back_before_the_first_message_hides_nothing(world: World) -> None:
+    world.users("alice", "bob")
+    world.now_ms -= HOUR_MS
+    world.publish(world.login("alice"), "user/bob", "secret")
+    world.one(RemoveUser(user=1, erase=True))
+    assert erase(world) == 1
+    assert shown(world, 2) == ["1 erased"]
+
+
+def test_a_clock_that_went_back_since_erases_nothing_of_whoever_has_the_name_next(world: World) -> None:
+    world.users("alice", "bob")
+    world.publish(world.login("alice"), "user/bob", "secret")
+    world.now_ms += HOUR_MS
+    world.one(RemoveUser(user=1, erase=True))
+    world.now_ms -= HOUR_MS
+    world.users("alice")
+    world.publish(world.login("alice", "another-phone"), "user/bob", "not hers")
+    assert erase(world) == 1
+    assert shown(world, 2) == ["1 erased", "2 message not hers"]
+
+
 def test_an_erased_entry_keeps_its_conversation(world: World) -> None:
     town(world)
     world.one(RemoveUser(user=1, erase=True))
