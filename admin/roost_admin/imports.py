@@ -98,7 +98,8 @@ SHOWN_LEFT_OUT = 1_000
 
 
 def _show(report: "ImportReport") -> None:
-    from roost_admin.output import Column, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_table
 
     done = "would be imported" if report.dry_run else "is imported"
     begun = f", {report.before} of them before" if report.before else ""

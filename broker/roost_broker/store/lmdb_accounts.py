@@ -59,7 +59,7 @@ def create_user(batch: Batch, op: CreateUser) -> UserCreated | Refused:
         incarnation=new_incarnation(batch.random),
         created=batch.now_ms,
         # Not the id that the next message would have now: it goes by the clock, which may go back before there is one.
-        since_id=memory.last_message_id + 1,
+        since_id=batch.memory.last_message_id + 1,
     )
     batch.txn.put(NUMBER.pack(number), pack_record(user), db=batch.tables.users)
     batch.txn.put(op.name.encode(), NUMBER.pack(number), db=batch.tables.names)

@@ -216,7 +216,7 @@ def test_progress_and_pace_are_told_between_rows(large: Path) -> None:
 
 def test_a_removed_user_of_whom_something_is_left_is_no_damage(tmp_path: Path) -> None:
     """He is cleared away later; until then, and after it, the number that he would come back to is his."""
-    store = make_store("lmdb", tmp_path / "store")
+    store = LmdbStore(tmp_path / "store", limits=Limits(), random=seeded())
     world = World(store)
     world.users("alice", "bob")
     world.publish(world.login("alice"), "user/bob")
