@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := protocol broker admin client benchmarks tests
+CODE := protocol broker admin client benchmarks web tests
 
 .PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin deep clean
 

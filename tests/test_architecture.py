@@ -19,10 +19,11 @@ PACKAGES = {
     "roost_admin": ROOT / "admin/roost_admin",
     "roost": ROOT / "client/roost",
     "roost_benchmarks": ROOT / "benchmarks/roost_benchmarks",
+    "roost_web": ROOT / "web/roost_web",
 }
 FILES = sorted(path for folder in PACKAGES.values() for path in folder.rglob("*.py"))
 
-OURS = ("roost", "roost_protocol", "roost_broker", "roost_admin", "roost_benchmarks", "tests")
+OURS = ("roost", "roost_protocol", "roost_broker", "roost_admin", "roost_benchmarks", "roost_web", "tests")
 
 LINES_MAX = 600
 """A file that is longer does more than one thing."""
@@ -49,7 +50,13 @@ PARTS = (
     Part(("roost_broker.transport",), may=("roost_protocol", "roost_broker.transport")),
     # The whole of the broker: `app` opens what a configuration asks for, the store only when it runs.
     Part(("roost_broker.app",), may=("roost_protocol", "roost_broker"), may_late=("roost_broker",)),
-    Part(("roost_broker.http",), may=("roost_protocol", "roost_broker.http", "CORE")),
+    Part(("roost_broker.http",), may=("roost_protocol", "roost_broker.http", "roost_broker.transport", "CORE")),
+    # The pages are loaded when there is a listener for them.
+    Part(
+        ("roost_broker.web",),
+        may=("roost_protocol", "roost_broker.web", "roost_broker.http", "roost_broker.transport", "CORE"),
+        may_late=("roost_web",),
+    ),
     Part(("roost_broker",), may=("roost_protocol", "roost_broker.store", "roost_broker.transport", "CORE")),
     # `roost bench` is loaded when it is asked for: no other command waits for it.
     Part(
@@ -62,14 +69,16 @@ PARTS = (
         may=("roost_protocol", "roost_admin", "roost_benchmarks"),
     ),
     Part(("roost_benchmarks",), may=("roost_protocol", "roost_broker.store", "roost_benchmarks")),
+    Part(("roost_web",), may=("roost_web",)),
 )
 
 OUTSIDE = {
     "roost_protocol": {"msgspec"},
-    "roost_broker": {"msgspec", "trio", "outcome", "argon2", "lmdb", "h11", "prometheus_client"},
+    "roost_broker": {"msgspec", "trio", "outcome", "argon2", "lmdb", "h11", "prometheus_client", "wsproto"},
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},
     "roost_benchmarks": {"msgspec", "click", "rich", "argon2", "hdrh", "matplotlib"},
+    "roost_web": set(),
 }
 """What each package may import that is neither ours nor Python's: nobody gets a dependency unawares."""
 
@@ -150,7 +159,7 @@ def within(module: str, package: str) -> bool:
 
 def is_core(module: str) -> bool:
     """Whether a module is of the broker's core: everything in it but store, transports, HTTP and the application."""
-    outer = ("store", "transport", "http", "app")
+    outer = ("store", "transport", "http", "web", "app")
     return within(module, "roost_broker") and not any(within(module, f"roost_broker.{name}") for name in outer)
 
 

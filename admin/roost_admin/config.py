@@ -27,6 +27,7 @@ def reader(
     config: Path | None,
     *,
     listen: str | None = None,
+    web_listen: str | None = None,
     log_level: str | None = None,
 ) -> Callable[[], Any]:
     """What reads file, environment and flags into `Settings`, as `roost serve` does. It raises ConfigurationError."""
@@ -36,6 +37,7 @@ def reader(
         "data": ("--data", str(where.data) if where.data else None),
         "admin_socket": ("--socket", str(where.socket) if where.socket else None),
         "listen": ("--listen", listen),
+        "web_listen": ("--web", web_listen),
         "log_level": ("--log-level", log_level),
     }
 

@@ -20,9 +20,16 @@ def notify_systemd(state: str) -> None:
             pass  # the manager went away: it will see for itself what becomes of this process
 
 
-def tell_ready(ready_fd: int, listeners: Sequence[str], admin_socket: Path, admin_address: str = "") -> None:
+def tell_ready(
+    ready_fd: int, listeners: Sequence[str], admin_socket: Path, admin_address: str = "", web_address: str = ""
+) -> None:
     """Write one JSON line with the addresses to `ready_fd`, and close it. Raises OSError."""
-    told = {"listeners": list(listeners), "admin_socket": str(admin_socket.absolute()), "admin_address": admin_address}
+    told = {
+        "listeners": list(listeners),
+        "admin_socket": str(admin_socket.absolute()),
+        "admin_address": admin_address,
+        "web_address": web_address,
+    }
     line = json.dumps(told) + "\n"
     with open(ready_fd, "w", encoding="utf-8") as ready:
         ready.write(line)

@@ -31,6 +31,7 @@ COLLECT_AFTER = 50_000
 @click.command("serve")
 @place_options
 @click.option("--listen", metavar="HOST:PORT", help="Where devices connect; port 0 takes a free one. [127.0.0.1:7300]")
+@click.option("--web", metavar="HOST:PORT", help="Where browsers find it: pages and WebSocket. [nowhere]")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -55,6 +56,7 @@ def serve(
     data: Path | None,
     socket: Path | None,
     listen: str | None,
+    web: str | None,
     config: Path | None,
     admin_socket: Path | None,
     log_level: str | None,
@@ -78,7 +80,8 @@ def serve(
     if ready_fd is not None:
         _check_open(ready_fd)
     where = Place(data, admin_socket or socket)
-    read = reader(context, where, config, listen=listen, log_level=log_level.upper() if log_level else None)
+    level = log_level.upper() if log_level else None
+    read = reader(context, where, config, listen=listen, web_listen=web, log_level=level)
     try:
         settings = read()
     except ConfigurationError as error:
@@ -218,10 +221,11 @@ async def _say_ready(broker: "Broker", ready_fd: int | None) -> None:
     admin_socket = broker.config.admin_path
     with suppress(OSError):  # nobody reads it: that is no reason to stop
         also = f", admin API on http://{broker.admin_address}" if broker.admin_address else ""
+        also += f", web on http://{broker.web_address}" if broker.web_address else ""
         click.echo(f"roost is ready, listening on {', '.join(broker.addresses)}, admin socket {admin_socket}{also}")
     if ready_fd is not None:
         with suppress(OSError):
-            tell_ready(ready_fd, broker.addresses, admin_socket, broker.admin_address)
+            tell_ready(ready_fd, broker.addresses, admin_socket, broker.admin_address, broker.web_address)
     notify_systemd("READY=1")
     if sys.stderr.isatty() and not (await broker.admin.status.show()).users:
         with suppress(OSError):  # the terminal was closed meanwhile

@@ -35,6 +35,7 @@ from roost_broker.settings import Settings, settings_of, settings_of_program
 from roost_broker.store import Store
 from roost_broker.transport import Listener
 from roost_broker.transport.tcp import TcpListener
+from roost_broker.web.door import WebDoor, open_web_listener, web_callers
 from roost_protocol.admin.users import UserCreate, UserRow
 
 _log = logging.getLogger(__name__)
@@ -84,9 +85,10 @@ class Broker:
     """A whole broker in this process: `async with roost.Broker(data="…", listen="127.0.0.1:0") as broker: …`.
 
     `config` (or a few of its values by name: `data`, `listen`, …) says what it is; the other parameters put
-    something else in the place of the machine's clock, disk and network. With `store` or `listeners` given, the
-    configured ones are not opened; the caller's store is closed at the end all the same. With `admin_socket=False`
-    there is no admin API, nor an audit log. `process` lets admins reload the configuration and end the broker.
+    something else in the place of the machine's clock, disk and network. With `store`, `listeners` or `web_listener`
+    given, the configured ones are not opened; the caller's store is closed at the end all the same. With
+    `admin_socket=False` there is no admin API, nor an audit log. `process` lets admins reload the configuration and end
+    the broker.
 
     Entering raises StoreUnusable, ListenerUnusable, AdminSocketUnusable, AuditLogUnusable or ConfigurationError.
     Leaving drains for `config.drain_s` at most; leaving by cancellation stops at once, and loses nothing that was
@@ -100,6 +102,7 @@ class Broker:
         *,
         store: Store | None = None,
         listeners: Sequence[Listener] | None = None,
+        web_listener: Listener | None = None,
         surroundings: Surroundings | None = None,
         admin_socket: bool = True,
         process: Process | None = None,
@@ -117,6 +120,7 @@ class Broker:
         self._around = surroundings or real_surroundings()
         self._store = store
         self._given_listeners = listeners
+        self._web_listener = web_listener
         self._with_admin = admin_socket
         self._has_admin_socket = False
         self._listeners: list[Listener] = []
@@ -127,8 +131,11 @@ class Broker:
         self._http: list[HttpServer] = []
         self._acts: Administration | None = None
         self._audit: AuditLog | None = None
+        self._web_admin: AdminApi | None = None
         self.admin_address = ""
         """Where the admin API listens for admins with a token, once it runs; empty if it does not."""
+        self.web_address = ""
+        """Where browsers find it, once it runs; empty if they do not."""
         self.addresses: list[str] = []
         """Where it listens, once it runs."""
 
@@ -193,6 +200,8 @@ class Broker:
                 finally:
                     for listener in self._listeners:
                         listener.close()
+                    if self._web_listener is not None:
+                        self._web_listener.close()
                     for admin_listener in self._admin_listeners:
                         admin_listener.socket.close()
                 nursery.cancel_scope.cancel()
@@ -219,6 +228,7 @@ class Broker:
         server = self._server = Server(core)
         self._acts = Administration(core, server, self.addresses, self._settings, self._process)
         doors = self._open_admin(core, self._acts) if self._with_admin else []
+        doors += self._open_web(core, server)
         await nursery.start(core.serve)
         for door in doors:
             nursery.start_soon(door)
@@ -232,11 +242,11 @@ class Broker:
         config = self.config
         audit = self._audit = AuditLog(Path(config.data) / AUDIT_FILE_NAME, self._around.offload(1), core.now_ms)
         readiness = ReadinessCheck(core, audit)
+        self._web_admin = AdminApi(acts, web_callers(core), audit, readiness)
 
         def served(listener: trio.SocketListener, callers: Callers) -> Callable[[], Awaitable[None]]:
             self._admin_listeners.append(listener)
-            api = AdminApi(acts, callers, audit, readiness)
-            server = HttpServer(api.respond, config.limits)
+            server = HttpServer(AdminApi(acts, callers, audit, readiness).respond, config.limits)
             self._http.append(server)
             return partial(server.serve, listener)
 
@@ -251,9 +261,24 @@ class Broker:
             _log.info("admin API on http://%s", self.admin_address)
         return doors
 
+    def _open_web(self, core: Core, server: Server) -> list[Callable[[], Awaitable[None]]]:
+        """Open the web listener, if there is to be one; what serves it."""
+        if self._web_listener is None and self.config.web_listen:
+            self._web_listener = open_web_listener(self.config)
+        listener = self._web_listener
+        if listener is None:
+            return []
+        door = WebDoor(core, server, self._web_admin)
+        self._http.append(door.http)
+        self.web_address = listener.address
+        _log.info("web on http://%s", self.web_address)
+        return [partial(door.serve, listener)]
+
     async def _drain(self) -> None:
         for listener in self._listeners:
             listener.close()
+        if self._web_listener is not None:
+            self._web_listener.close()
         drain_s = self.core.config.drain_s
         with trio.move_on_after(drain_s) as scope:
             await self.core.drain()

@@ -4,6 +4,7 @@ The classes below are the tables of the TOML file; `settings` reads it, and what
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from roost_broker.store.operations import Hold, Retention
+from roost_protocol.admin.route import ROLES
 from roost_protocol.hosts import is_loopback
 from roost_protocol.limits import MIB, Limits, Unfit
 from roost_protocol.names import check_terminal
@@ -104,6 +106,17 @@ class Config(Section, frozen=True, kw_only=True):
     """host:port of the admin API for admins with a token; empty: there is none. Without TLS, as `listen`."""
     admin_listen_beyond_loopback: bool = False
     """Say so in as many words, to have admins and their tokens in the clear where others may listen."""
+    web_listen: str = ""
+    """host:port for browsers: WebSocket, the pages, health, metrics; empty: there is none. Without TLS, as `listen`."""
+    web_listen_beyond_loopback: bool = False
+    """Say so in as many words, as for `listen`."""
+    web_origins: tuple[str, ...] = ()
+    """Origins of pages that may connect, beside those that the broker serves itself: `https://chat.example.com`."""
+    web_admin: bool = False
+    """Whether the admin API and what the console needs of it are on `web_listen` as well, for admins with a token."""
+    web_admin_loopback: str = ""
+    """The role of whoever comes to `web_admin` from this machine without a token: read, operate, admin; empty: none.
+    For a demo or a machine of one person: with a proxy on this machine, everybody comes from this machine."""
     terminal_types: tuple[str, ...] = TERMINAL_TYPES
     drain_s: float = 5
     """The grace period at the end: what is under way is finished, devices are told."""
@@ -147,6 +160,17 @@ class Config(Section, frozen=True, kw_only=True):
         yield from _why_not(parse_listen, self.listen)
         if self.admin_listen:
             yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
+        yield from self._web_problems()
+
+    def _web_problems(self) -> Iterator[str]:
+        if self.web_listen:
+            yield from _why_not(partial(parse_listen, key="web_listen"), self.web_listen)
+        for origin in self.web_origins:
+            yield from _why_not(check_origin, origin)
+        if self.web_admin_loopback not in ("", *ROLES):
+            yield f"web_admin_loopback is {', '.join(ROLES)} or empty, not {self.web_admin_loopback!r}"
+        if self.web_admin_loopback and not self.web_admin:
+            yield "web_admin_loopback is set, and web_admin is not: there is nothing to have a role for"
 
     @property
     def admin_path(self) -> Path:
@@ -169,6 +193,21 @@ def parse_listen(listen: str, key: str = "listen") -> HostPort:
     return HostPort(host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
 
 
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+"""What a browser leaves out of an origin, by scheme."""
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def check_origin(origin: str) -> None:
+    """Check an entry of `web_origins`: as a browser says it (RFC 6454, 6.2). Raises ValueError."""
+    if not _ORIGIN.fullmatch(origin) or origin.endswith(DEFAULT_PORTS[origin.partition(":")[0]]):
+        raise ValueError(
+            f"web_origins has origins as browsers say them, lower case, without a path or the scheme's own port "
+            f"(https://chat.example.com, http://localhost:8080), not {origin!r}"
+        )
+
+
 class ListenerUnusable(Exception):
     """The broker cannot listen where it should; the message says why."""
 
@@ -187,6 +226,8 @@ def reachable_by_others(config: Config) -> list[str]:
         _beyond_loopback(config.listen, allowed=config.listen_beyond_loopback, key="listen"),
         config.admin_listen
         and _beyond_loopback(config.admin_listen, allowed=config.admin_listen_beyond_loopback, key="admin_listen"),
+        config.web_listen
+        and _beyond_loopback(config.web_listen, allowed=config.web_listen_beyond_loopback, key="web_listen"),
     ]
     return [why_not for why_not in found if why_not]
 

@@ -7,6 +7,7 @@ from roost_broker.outlet import Outlet
 from roost_broker.transport import ConnectionLost, Transport
 from roost_protocol import codec
 from roost_protocol.connection import Connection, Event
+from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import Disconnect, Frame
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
@@ -58,7 +59,10 @@ class Link:
             self.waiting_since = trio.current_time()
             await self.transport.wait_readable()
             self.waiting_since = None
-            data = self.transport.recv_nowait(self._limits.read_bytes_max)
+            try:
+                data = self.transport.recv_nowait(self._limits.read_bytes_max)
+            except RemoteProtocolError as violation:
+                return self.connection.break_off(violation)
             if data is None:
                 continue
             self._traffic.received += len(data)
@@ -95,6 +99,7 @@ class Link:
         if not self._ended:
             reason = Reason.of(frame.reason)
             self.ending = reason.name.lower() if reason.failed else CONNECTED_AGAIN
+            self.transport.explain_end(frame.reason, frame.text)
             self.outgoing.append(codec.encode(frame))
             self.end()
 

@@ -76,6 +76,7 @@ async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
         _log.info("%s: log-in of %r on %s refused: %s", link.transport.address, connect.user, connect.terminal, refused)
         core.metrics.logins[Reason.of(refused.connack.reason)] += 1
         link.ending = LOGIN_REFUSED
+        link.transport.explain_end(refused.connack.reason, refused.connack.text)
         link.say(refused.connack)
         link.end()
     except BaseException:

@@ -236,6 +236,23 @@ class RetentionMetrics:
         """When that walk began: what had to go by then is gone. Before the first, when the node started."""
 
 
+HANDSHAKE_REFUSALS = ("method", "headers", "version", "sub_protocol", "origin")
+"""Why no WebSocket was opened: what was wrong with what was asked for."""
+
+
+class WebMetrics:
+    """What the web listener counts."""
+
+    __slots__ = ("csp_reports", "handshakes", "handshakes_refused")
+
+    def __init__(self) -> None:
+        self.handshakes: Counter[str] = Counter()
+        """WebSockets opened, by sub-protocol."""
+        self.handshakes_refused: Counter[str] = Counter()
+        self.csp_reports: Counter[str] = Counter()
+        """By directive."""
+
+
 class Metrics:
     """All counts of a node. `now` is Trio's time."""
 
@@ -243,6 +260,7 @@ class Metrics:
         self.traffic = Traffic()
         self.batches = BatchMetrics()
         self.retention = RetentionMetrics(now)
+        self.web = WebMetrics()
         self.loop_lag_s = Histogram(LATENCY_BOUNDS_S)
         """How much later than it was due the event loop came back to a task that sleeps, twice a second."""
         self.accepted = 0

@@ -59,11 +59,12 @@ class Server:
                 transport = await listener.accept()
             except ConnectionLost:
                 return
-            self._core.nursery.start_soon(self._serve_connection, transport)
+            self._core.nursery.start_soon(self.serve_connection, transport)
             if not accepted % ACCEPTED_IN_A_ROW:
                 await trio.lowlevel.checkpoint()
 
-    async def _serve_connection(self, transport: Transport) -> None:
+    async def serve_connection(self, transport: Transport) -> None:
+        """Serve a connection that was accepted, to its end. Never raises."""
         metrics = self._core.metrics
         link = Link(transport, self._core.nursery, self._core.limits, metrics.traffic)
         full = self._is_full(transport.host)

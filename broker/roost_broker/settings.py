@@ -32,7 +32,7 @@ OTHER_VARIABLES = frozenset({"ROOST_CONFIG", "ROOST_CONTEXT"})
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-NAMED_MAX = 16
+NAMED_MAX = 24
 """Known keys that are named when none of them looks like the one that is not known; more would drown the message."""
 
 LIKENESS = 0.8

@@ -86,6 +86,14 @@ class Connection:
             return [violation]
         return [frame]
 
+    def break_off(self, violation: RemoteProtocolError) -> list[Event]:
+        """The peer broke the rules of what carries the bytes: as if it had broken those of the protocol."""
+        if self.closed:
+            return []
+        self.state = State.CLOSED
+        self._buffer.clear()
+        return [violation]
+
     def receive_eof(self) -> list[Event]:
         """The peer closed its side. Inside a frame that is a violation; otherwise there is no event."""
         cut_off = not self.closed and len(self._buffer) > 0

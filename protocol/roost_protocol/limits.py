@@ -162,6 +162,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     http_body_bytes_max: Annotated[int, Bound("bytes", 4 * KIB, 64 * MIB, "one admin request")] = 256 * KIB
     http_timeout_s: Annotated[int, Bound("seconds", 1, 600, "one admin request, read and answered")] = 30
     http_connections_max: Annotated[int, Bound("connections", 1, 10_000, "admin connections at once")] = 64
+    web_connections_max: Annotated[
+        int, Bound("connections", 1, 10_000, "HTTP connections at once on web_listen, WebSockets not counted")
+    ] = 512
     admins_max: Annotated[int, Bound("admins", 1, 1_000, "who may administer over the network; each is looked at")] = 64
     listing_max: Annotated[int, Bound("rows", 1, 10_000, "rows in one answer of the admin API")] = 1_000
 

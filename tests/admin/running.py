@@ -90,6 +90,8 @@ class RunningBroker:
         self.socket = Path(said["admin_socket"])
         self.admin_address: str = said["admin_address"]
         """Where admins with a token come in, if the configuration says so."""
+        self.web_address: str = said["web_address"]
+        """Where browsers find it, likewise."""
         self.api = AdminApi(self.socket)
 
     def create_users(self, *names: str) -> None:

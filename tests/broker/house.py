@@ -221,9 +221,13 @@ class Device:
 class House:
     """The broker, its door, and what surrounds it."""
 
-    def __init__(self, broker: Broker, listener: MemoryListener, store: FaultyStore, calls: Calls) -> None:
+    def __init__(
+        self, broker: Broker, listener: MemoryListener, store: FaultyStore, calls: Calls, web: MemoryListener
+    ) -> None:
         self.broker = broker
         self.listener = listener
+        self.web = web
+        """Where browsers come in; nobody listens there unless the house was opened so."""
         self.store = store
         self.calls = calls
 
@@ -291,12 +295,13 @@ async def open_house(
     store: Store | None = None,
     listener: Callable[[], MemoryListener] = MemoryListener,
     now_ms: Callable[[], int] | None = None,
+    web: bool = False,
     **config: Any,
 ) -> AsyncIterator[House]:
     """A broker that runs. `limits` are those that differ from the defaults, `config` what else does.
 
     Every user has the same password. `offload_s` is half the time of a read, of a check of a password, and of a commit
-    unless `commit_s` says another.
+    unless `commit_s` says another. `web`: there is a listener for browsers.
     """
     if not isinstance(trio.lowlevel.current_clock(), MockClock):
         raise AssertionError("a house stands in virtual time: use in_house, in_virtual_time or autojump_clock")
@@ -314,10 +319,17 @@ async def open_house(
         return CountedOffload(InlineOffload(lambda: half_s, serial=threads == 1), calls)
 
     around = Surroundings(now_ms=now_ms or wall_clock_ms, random=random, offload=offload)
-    door = listener()
-    broker = Broker(whole, store=faulty, listeners=[door], surroundings=around, admin_socket=False)
+    door, web_door = listener(), listener()
+    broker = Broker(
+        whole,
+        store=faulty,
+        listeners=[door],
+        web_listener=web_door if web else None,
+        surroundings=around,
+        admin_socket=False,
+    )
     async with broker:
-        yield House(broker, door, faulty, calls)
+        yield House(broker, door, faulty, calls, web_door)
 
 
 @functools.cache

@@ -23,6 +23,7 @@ class ScriptedTransport:
         self.arrives: deque[bytes] = deque()
         self.lost = False
         self.eof = False
+        self.explained: tuple[int, str] | None = None
         self.closed = False
         self.writable = trio.Event()
         self.readable = trio.Event()
@@ -52,6 +53,10 @@ class ScriptedTransport:
         await trio.lowlevel.checkpoint()
         await self.writable.wait()
         self._check()
+
+    def explain_end(self, reason: int, text: str) -> None:
+        """See `Transport.explain_end`."""
+        self.explained = (reason, text)
 
     def send_eof(self) -> None:
         """See `Transport.send_eof`."""

@@ -15,10 +15,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from roost_broker.metrics import ENDINGS, LOGIN_RESULTS, PUBLISH_OUTCOMES, Histogram, Metrics, Place
+from roost_broker.metrics import (
+    ENDINGS,
+    HANDSHAKE_REFUSALS,
+    LOGIN_RESULTS,
+    PUBLISH_OUTCOMES,
+    Histogram,
+    Metrics,
+    Place,
+    WebMetrics,
+)
 from roost_broker.survey import Survey, survey
 from roost_broker.version import installed_version
 from roost_protocol.reasons import Reason
+from roost_protocol.websocket import SUB_PROTOCOLS
 
 if TYPE_CHECKING:
     from roost_broker.core import Core
@@ -123,6 +133,7 @@ class Exposition:
     def _of_the_node(self) -> Iterator[Metric]:
         metrics = self._core.metrics
         yield from _of_retention(metrics)
+        yield from _of_the_web(metrics.web)
         yield histogram(
             "roost_event_loop_lag_seconds",
             "How late the event loop comes back to a task that sleeps; looked at twice a second.",
@@ -155,6 +166,27 @@ def _of_retention(metrics: Metrics) -> Iterator[Metric]:
         trio.current_time() - retention.walked_from,
     )
     yield gauge("roost_retention_walk_seconds", "How long that walk took.", retention.walk_s)
+
+
+def _of_the_web(web: WebMetrics) -> Iterator[Metric]:
+    yield counters(
+        "roost_websocket_handshakes",
+        "WebSockets opened, by sub-protocol.",
+        "sub_protocol",
+        {**dict.fromkeys(SUB_PROTOCOLS, 0), **web.handshakes},
+    )
+    yield counters(
+        "roost_websocket_handshakes_refused",
+        "WebSockets asked for and not opened, by what was wrong.",
+        "reason",
+        {**dict.fromkeys(HANDSHAKE_REFUSALS, 0), **web.handshakes_refused},
+    )
+    yield counters(
+        "roost_csp_reports",
+        "Reports of browsers that a page tried what it may not, by directive.",
+        "directive",
+        {"script-src-elem": 0, **web.csp_reports},
+    )
 
 
 class _Collected(Collector):

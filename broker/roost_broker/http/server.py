@@ -7,14 +7,16 @@ never a traceback on the wire.
 
 import errno
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h11
 import msgspec
 import trio
 
+from roost_broker.http.stream import TransportStream
 from roost_broker.http.unix import Credentials, peer_credentials
 from roost_protocol.admin.route import Problem
 from roost_protocol.limits import Limits
@@ -35,22 +37,32 @@ connection were closed at once, the rest on its way would be answered by a reset
 ACCEPT_PAUSE_S = 0.1
 """When there are no more file descriptors, until it is tried again."""
 
+PLACE_PAUSE_S = 0.1
+"""When there is no place for a further connection, until it is looked for one that nobody uses."""
+
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
-_ONCE = (b"authorization", b"content-type")
+_ONCE = (b"authorization", b"content-type", b"origin", b"sec-websocket-key", b"sec-websocket-version")
 """Headers that must not come twice: which of them counts would be a guess (RFC 9110, 5.3)."""
+
+_WITHOUT_LENGTH = (204, 304)
+"""Answers that have no body and must not, or need not, say how long it is (RFC 9110, 8.6)."""
 
 EVENT_SILENCE_S = 15.0
 """A comment goes out when nothing has happened for so long: a peer that went away is noticed, proxies stay patient."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, read to its end. `target` is path and query as sent; names of `headers` are in lower case."""
+    """A request, read to its end. `target` is path and query as sent; names of `headers` are in lower case.
+
+    What came in several lines of the same name is in one, with commas (RFC 9110, 5.3).
+    """
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
+    version: str = "1.1"
     peer: Credentials | None = None
     """Whose process it is, on a Unix socket."""
     address: str = ""
@@ -65,12 +77,24 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "application/json"
     headers: Headers = ()
     """Others than those that go with every answer."""
+    cache: str = "no-store"
+    """What `Cache-Control` says."""
 
 
 class EventStream(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that goes on: a JSON document for each event. It is cancelled when the peer is gone."""
 
     events: AsyncIterator[bytes]
+
+
+class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer 101 with these headers; from there on another protocol is spoken (RFC 9110, 7.8).
+
+    `take` is given the stream, and what was read from it already.
+    """
+
+    headers: Headers
+    take: Callable[[trio.abc.Stream, bytes], object]
 
 
 class RequestFailed(Exception):
@@ -82,7 +106,9 @@ class RequestFailed(Exception):
         self.headers = headers
 
 
-Respond = Callable[[Request], Awaitable[Response | EventStream]]
+Answered = Response | EventStream | Upgrade
+
+Respond = Callable[[Request], Awaitable[Answered]]
 
 
 def problem_response(problem: Problem, headers: Headers = ()) -> Response:
@@ -108,24 +134,51 @@ async def ending(events: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
 class HttpServer:
     """Serves one listener.
 
-    Whoever comes when every place is taken waits in the listener's backlog, where he costs no file descriptor.
+    Whoever comes when every place is taken waits in the listener's backlog, where he costs no file descriptor; he gets
+    the place of whoever has asked for nothing for the longest, if that is `idle_kept_s` or more. `headers` go with
+    every answer; `body_bytes_max` says how long the body of a request may be, by the path.
     """
 
-    def __init__(self, respond: Respond, limits: Limits) -> None:
+    def __init__(
+        self,
+        respond: Respond,
+        limits: Limits,
+        *,
+        connections_max: int | None = None,
+        idle_kept_s: float = math.inf,
+        headers: Headers = (),
+        body_bytes_max: Callable[[str], int] | None = None,
+    ) -> None:
         self._respond = respond
         self._limits = limits
-        self._places = trio.Semaphore(limits.http_connections_max)
+        self._places = trio.Semaphore(connections_max or limits.http_connections_max)
+        self._idle_kept_s = idle_kept_s
+        self._headers = headers
+        self._body_bytes_max = body_bytes_max or (lambda _: limits.http_body_bytes_max)
         self._exchanges: set[_Exchange] = set()
         self._answered = trio.lowlevel.ParkingLot()
 
-    async def serve(self, listener: trio.SocketListener) -> None:
-        """Serve connections until cancelled; the listener is closed then."""
+    async def serve(self, listener: trio.abc.Listener[Any]) -> None:
+        """Serve connections until cancelled; the listener is closed then. A listener that is closed is no error."""
         async with listener, trio.open_nursery() as nursery:
             while True:
-                await self._places.acquire()
-                nursery.start_soon(self._serve_connection, await self._accept(listener))
+                await self._take_place()
+                try:
+                    stream = await self._accept(listener)
+                except trio.ClosedResourceError:
+                    return
+                nursery.start_soon(self._serve_connection, stream)
 
-    async def _accept(self, listener: trio.SocketListener) -> trio.abc.Stream:
+    async def _take_place(self) -> None:
+        while True:
+            with trio.move_on_after(PLACE_PAUSE_S if self._idle_kept_s < math.inf else math.inf):
+                await self._places.acquire()
+                return
+            idle = [each for each in self._exchanges if each.idle_s >= self._idle_kept_s]
+            if idle:
+                max(idle, key=lambda each: each.idle_s).scope.cancel()
+
+    async def _accept(self, listener: trio.abc.Listener[trio.abc.Stream]) -> trio.abc.Stream:
         while True:
             try:
                 return await listener.accept()
@@ -141,16 +194,25 @@ class HttpServer:
             await self._answered.park()
 
     async def _serve_connection(self, stream: trio.abc.Stream) -> None:
-        exchange = _Exchange(stream, self._respond, self._limits, self._answered.unpark_all)
+        exchange = _Exchange(
+            stream, self._respond, self._limits, self._answered.unpark_all, self._headers, self._body_bytes_max
+        )
         self._exchanges.add(exchange)
+        upgraded = None
         try:
-            async with stream:
-                await exchange.run()
+            with exchange.scope:
+                upgraded = await exchange.run()
+            if upgraded is None:
+                await stream.aclose()
+            else:
+                upgraded.take(stream, exchange.trailing)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer went away: there is nobody to answer
         except Exception:  # noqa: BLE001 - a defect of ours must not end the broker
             _log.exception("connection closed after an internal error")
         finally:
+            if upgraded is None:
+                await trio.aclose_forcefully(stream)
             self._exchanges.discard(exchange)
             self._answered.unpark_all()
             self._places.release()
@@ -160,40 +222,64 @@ class _Exchange:
     """Requests and responses on one connection."""
 
     def __init__(
-        self, stream: trio.abc.Stream, respond: Respond, limits: Limits, answered: Callable[[], object]
+        self,
+        stream: trio.abc.Stream,
+        respond: Respond,
+        limits: Limits,
+        answered: Callable[[], object],
+        headers: Headers = (),
+        body_bytes_max: Callable[[str], int] | None = None,
     ) -> None:
+        self.scope = trio.CancelScope()
         self.answering = False
         """Whether a request is read whose answer is not sent yet."""
         self._answered = answered
         self._stream = stream
         self._respond = respond
         self._limits = limits
+        self._headers = headers
+        self._body_bytes_max = body_bytes_max or (lambda _: limits.http_body_bytes_max)
+        self._waiting_since: float | None = None
         self._connection = h11.Connection(h11.SERVER)
         self._is_head = False
         self._peer = peer_credentials(stream)
         self._address = _address(stream)
 
-    async def run(self) -> None:
-        """Answer requests until the peer closes, asks for something unfit, or takes too long."""
+    @property
+    def idle_s(self) -> float:
+        """How long this side has waited for the peer to ask for something; 0 if it has asked."""
+        return 0.0 if self._waiting_since is None else trio.current_time() - self._waiting_since
+
+    @property
+    def trailing(self) -> bytes:
+        """What was read beyond the last request."""
+        return bytes(self._connection.trailing_data[0])
+
+    async def run(self) -> Upgrade | None:
+        """Answer requests until the peer closes, asks for something unfit, takes too long, or for an `Upgrade`."""
         while True:
             stream: EventStream | None = None
+            upgraded: Upgrade | None = None
             with trio.move_on_after(self._limits.http_timeout_s) as scope:
                 request = await self._next()
                 if request is None:
-                    return
+                    return None
                 self.answering = True
                 answer = await self._answer(request)
                 if isinstance(answer, EventStream):
                     stream = answer
+                elif isinstance(answer, Upgrade):
+                    await self._stream.send_all(self._switched(answer))
+                    upgraded = answer
                 else:
                     await self._write(answer, close=False)
             self.answering = False
             self._answered()
             if stream is not None:
                 await self._stream_events(stream)
-                return
-            if scope.cancelled_caught or not self._may_go_on():
-                return
+                return None
+            if upgraded is not None or scope.cancelled_caught or not self._may_go_on():
+                return upgraded
             self._connection.start_next_cycle()
 
     async def _next(self) -> Request | None:
@@ -220,7 +306,11 @@ class _Exchange:
     def _may_go_on(self) -> bool:
         return self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE
 
-    async def _answer(self, request: Request) -> Response | EventStream:
+    def _switched(self, upgrade: Upgrade) -> bytes:
+        headers = [("connection", "upgrade"), *upgrade.headers]
+        return self._connection.send(h11.InformationalResponse(status_code=101, headers=headers)) or b""
+
+    async def _answer(self, request: Request) -> Answered:
         try:
             return await self._respond(request)
         except RequestFailed as failed:
@@ -232,7 +322,9 @@ class _Exchange:
     async def _read(self) -> Request | None:
         """The next request; None when the peer has closed. Raises RequestFailed and h11.RemoteProtocolError."""
         self._is_head = False
+        self._waiting_since = trio.current_time()
         head = await self._event()
+        self._waiting_since = None
         if not isinstance(head, h11.Request):
             return None
         self._is_head = head.method == b"HEAD"
@@ -240,24 +332,25 @@ class _Exchange:
         for name in _ONCE:
             if names.count(name) > 1:
                 raise RequestFailed(400, "Bad Request", f"the header {name.decode()} comes more than once")
-        self._check_size(int(dict(head.headers).get(b"content-length", b"0")))
+        bytes_max = self._body_bytes_max(head.target.decode("latin-1").partition("?")[0])
+        _check_size(int(dict(head.headers).get(b"content-length", b"0")), bytes_max)
         body = bytearray()
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
-            self._check_size(len(body))
+            _check_size(len(body), bytes_max)
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in head.headers:
+            key, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {value}" if key in headers else value
         return Request(
             method=head.method.decode(),
             target=head.target.decode("latin-1"),
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
+            headers=headers,
             body=bytes(body),
+            version=head.http_version.decode(),
             peer=self._peer,
             address=self._address,
         )
-
-    def _check_size(self, size: int) -> None:
-        if size > self._limits.http_body_bytes_max:
-            allowed = f"a body has at most {self._limits.http_body_bytes_max} bytes"
-            raise RequestFailed(413, "Content Too Large", allowed)
 
     async def _event(self) -> h11.Event | type[h11.PAUSED] | type[h11.NEED_DATA]:
         while True:
@@ -272,22 +365,19 @@ class _Exchange:
     async def _write(self, response: Response, *, close: bool) -> None:
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        headers = [("content-length", str(len(response.body))), *response.headers]
+        headers = [*response.headers]
+        if response.status not in _WITHOUT_LENGTH:
+            headers += [("content-type", response.content_type), ("content-length", str(len(response.body)))]
         if close:
             headers.append(("connection", "close"))
-        data = self._head(response.status, response.content_type, headers)
+        data = self._head(response.status, response.cache, headers)
         if not self._is_head:
             data += self._connection.send(h11.Data(data=response.body)) or b""
         data += self._connection.send(h11.EndOfMessage()) or b""
         await self._stream.send_all(data)
 
-    def _head(self, status: int, content_type: str, more: list[tuple[str, str]]) -> bytes:
-        headers = [
-            ("content-type", content_type),
-            ("cache-control", "no-store"),
-            ("x-content-type-options", "nosniff"),
-            *more,
-        ]
+    def _head(self, status: int, cache: str, more: list[tuple[str, str]]) -> bytes:
+        headers = [*more, ("cache-control", cache), ("x-content-type-options", "nosniff"), *self._headers]
         return self._connection.send(h11.Response(status_code=status, headers=headers)) or b""
 
     # --- events ---
@@ -296,7 +386,7 @@ class _Exchange:
         """Send events until there are no more, the peer goes, or it takes nothing for too long."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_when_gone, nursery.cancel_scope)
-            if await self._send(self._head(200, "text/event-stream", [("connection", "close")])) and not self._is_head:
+            if await self._send(self._head(200, "no-store", _OF_EVENTS)) and not self._is_head:
                 source, events = trio.open_memory_channel[bytes](0)
                 nursery.start_soon(_pass_on, stream.events, source)
                 await self._send_events(events)
@@ -333,6 +423,14 @@ class _Exchange:
         scope.cancel()
 
 
+_OF_EVENTS = [("content-type", "text/event-stream"), ("connection", "close")]
+
+
+def _check_size(size: int, bytes_max: int) -> None:
+    if size > bytes_max:
+        raise RequestFailed(413, "Content Too Large", f"a body has at most {bytes_max} bytes here")
+
+
 async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[bytes]) -> None:
     async with to, ending(events):
         async for event in events:
@@ -341,6 +439,8 @@ async def _pass_on(events: AsyncIterator[bytes], to: trio.MemorySendChannel[byte
 
 def _address(stream: trio.abc.Stream) -> str:
     """`host:port` of the peer, on a network."""
+    if isinstance(stream, TransportStream):
+        return stream.transport.address
     if not isinstance(stream, trio.SocketStream) or stream.socket.family not in (
         trio.socket.AF_INET,
         trio.socket.AF_INET6,

@@ -95,6 +95,9 @@ class MemoryTransport:
         """See `Transport.wait_writable`."""
         await self._outgoing.wait_writable()
 
+    def explain_end(self, reason: int, text: str) -> None:
+        """See `Transport.explain_end`: bytes alone have no place for it."""
+
     def send_eof(self) -> None:
         """See `Transport.send_eof`."""
         self._outgoing.end()

@@ -29,7 +29,10 @@ class Transport(Protocol):
         ...
 
     def recv_nowait(self, bytes_max: int) -> bytes | None:
-        """What has arrived, at most so much; None: nothing now; empty: the end. Raises ConnectionLost."""
+        """What has arrived, at most about so much; None: nothing now; empty: the end.
+
+        Raises ConnectionLost, and RemoteProtocolError where the peer breaks the rules of the transport itself.
+        """
         ...
 
     async def wait_readable(self) -> None:
@@ -38,6 +41,10 @@ class Transport(Protocol):
 
     async def wait_writable(self) -> None:
         """Wait until `try_send` would take something. A checkpoint; safe to cancel. Raises ConnectionLost."""
+        ...
+
+    def explain_end(self, reason: int, text: str) -> None:
+        """Why this side will end the connection, for a transport that has words of its own for it. Never raises."""
         ...
 
     def send_eof(self) -> None:

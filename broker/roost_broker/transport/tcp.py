@@ -81,6 +81,9 @@ class TcpTransport:
         except (OSError, ValueError, trio.ClosedResourceError) as error:
             raise ConnectionLost(str(error)) from error
 
+    def explain_end(self, reason: int, text: str) -> None:
+        """See `Transport.explain_end`: bytes alone have no place for it."""
+
     def send_eof(self) -> None:
         """See `Transport.send_eof`."""
         with contextlib.suppress(OSError):  # already gone: nobody is there to be told

@@ -62,6 +62,11 @@ class Peer:
         assert matched, first
         return Answer(int(matched[1]), headers, body)
 
+    def take_rest(self) -> bytes:
+        """What came behind the last response, if that is no HTTP any more."""
+        rest, self._rest = self._rest, b""
+        return rest
+
     async def _more(self) -> bytes:
         data = await self.stream.receive_some()
         assert data, f"the server closed amid {self._rest!r}"
