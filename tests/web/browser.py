@@ -7,7 +7,6 @@ from running, a dialog that nobody expected) fails the test it happened in.
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from admin.running import CHEAP, WAIT_S, RunningBroker
 
@@ -51,31 +50,22 @@ document.addEventListener("securitypolicyviolation", (event) =>
 """
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
 class WebBroker(RunningBroker):
     """`roost serve` with a web listener. `web` is where browsers find it.
 
-    With the ports of an earlier one and its folder, it is the same broker, come back.
+    With the folder and the ports of one that has ended, it is the same broker, come back.
     """
 
     def __init__(self, folder: Path, *options: str, web: int = 0, tcp: int = 0, config: str = CHEAP) -> None:
-        self.web_port = web or free_port()
-        web_options = ("--web", f"127.0.0.1:{self.web_port}", *options)
+        web_options = ("--web", f"127.0.0.1:{web}", *options)
         super().__init__(folder, *web_options, listen=f"127.0.0.1:{tcp}", config=config)
-        self.web = f"http://127.0.0.1:{self.web_port}"
+        self.web = f"http://{self.web_address}"
+        self._config = config
 
-    @property
-    def tcp_port(self) -> int:
-        """Where devices on TCP find it."""
-        return int(self.address.rpartition(":")[2])
+    def come_back(self) -> "WebBroker":
+        """Start it anew after it has ended, where it was."""
+        tcp, web = (int(address.rpartition(":")[2]) for address in (self.address, self.web_address))
+        return WebBroker(self.folder, web=web, tcp=tcp, config=self._config)
 
 
 def why_no_browser() -> str:
@@ -103,6 +93,7 @@ def running_chromium() -> Iterator[Browser]:
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS), headless=True)
         try:

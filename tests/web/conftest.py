@@ -1,11 +1,25 @@
 """What the tests in a browser share: one browser, a broker for each module, profiles for each test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from web.browser import Profiles, WebBroker, running_chromium
+
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/web --pictures`: the pictures of the docs are made anew."""
+    parser.addoption("--pictures", action="store_true", help=f"write the pictures of the pages to {PICTURES}")
+
+
+@pytest.fixture
+def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where pictures of pages go: into the docs if that was asked for, else nowhere that stays."""
+    return PICTURES if request.config.getoption("--pictures", default=False) else tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
  * into the Authorization header, and never into an address.
  */
 
+import { sentence } from "/console/format.js";
+
 const TOKEN_KEY = "roost.console.token";
 
 /** Why something was not done: what the broker said, in plain words. */
@@ -17,8 +19,7 @@ export class Problem extends Error {
 
   /** For a person. */
   get words() {
-    const detail = this.detail ? `${this.detail[0].toUpperCase()}${this.detail.slice(1)}.` : "";
-    return [...(WORDS[this.status] ?? [`It was not done (${this.status} ${this.title}).`]), detail].filter(Boolean).join(" ");
+    return [...(WORDS[this.status] ?? [`It was not done (${this.status} ${this.title}).`]), sentence(this.detail)].filter(Boolean).join(" ");
   }
 }
 
@@ -74,10 +75,14 @@ export class Api {
     return await response.json();
   }
 
-  /** The events of a route that streams, each as a value. Raises Problem. Ends when `signal` aborts. */
-  async *events(method, target, { query = {}, body, signal } = {}) {
+  /**
+   * The events of a route that streams, each as a value. Raises Problem. Ends when `signal` aborts.
+   * `opened` is called when the broker has said yes, which may be long before the first event.
+   */
+  async *events(method, target, { query = {}, body, signal, opened = () => {} } = {}) {
     const response = await this.#fetch(method, target, query, body, signal);
     if (!response.ok) throw await this.#problem(response);
+    opened();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let kept = "";
     try {

@@ -18,10 +18,11 @@ export function roundUp(value) {
 
 /**
  * A chart with a title. `series`: `{label, kind}` each, of which `kind` is the class of the line; `show(value)` says a
- * value for people. Keeps the newest `points` of what `add` is given: a value for each series, null where there is none.
+ * value for people. Keeps the newest `points` of what `add` is given: a value for each series, null where there is none; `span`: how long ago
+ * the first of them is, in words.
  */
 export class Chart {
-  constructor({ title, series, show, points = 90 }) {
+  constructor({ title, series, show, points, span }) {
     this.title = title;
     this.series = series;
     this.show = show;
@@ -31,9 +32,8 @@ export class Chart {
     this.drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
     this.now = el("p", { class: "now" });
     this.scale = el("span", { class: "scale" });
-    this.span = el("span", {});
     this.hover = el("span", { class: "hover" });
-    const under = el("div", { class: "under" }, this.span, this.hover, el("span", {}, "now"));
+    const under = el("div", { class: "under" }, el("span", {}, span), this.hover, el("span", {}, "now"));
     const plot = el("div", { class: "plot" }, this.drawing, this.scale);
     this.element = el("figure", { class: "chart" }, el("figcaption", {}, title), this.now, plot, under);
     plot.addEventListener("pointermove", (event) => this.#point(event, plot));
@@ -60,8 +60,6 @@ export class Chart {
     fill(this.now, words.map(([each, text]) => el("span", { class: `value ${each.kind}` }, el("b", {}, text), each.label ? ` ${each.label}` : "")));
     this.drawing.setAttribute("aria-label", `${this.title}: ${words.map(([each, text]) => `${each.label} ${text}`.trim()).join(", ")}`);
     this.scale.textContent = this.show(most);
-    const seconds = this.times.length > 1 ? Math.round((this.times.at(-1) - this.times[0]) / 1000) : 0;
-    this.span.textContent = seconds >= 120 ? `${Math.round(seconds / 60)} min ago` : `${seconds} s ago`;
     const grid = [TOP, (TOP + HEIGHT - BOTTOM) / 2, HEIGHT - BOTTOM].map((y) =>
       svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y }));
     fill(this.drawing, grid, this.series.map((each, place) => this.#line(each, place, most)));
@@ -115,6 +113,7 @@ export function bars(rows, show) {
   return el("ul", { class: "bars" }, rows.map(([name, value]) => {
     const bar = el("span", { class: "fill" });
     bar.style.width = `${(100 * value) / most}%`;
+    bar.hidden = value === 0;
     return el("li", {}, el("span", { class: "name" }, name), el("span", { class: "track", "aria-hidden": "true" }, bar), el("span", { class: "number" }, show(value)));
   }));
 }

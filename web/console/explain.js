@@ -3,14 +3,14 @@
 import { path } from "/console/api.js";
 import { form } from "/console/dialog.js";
 import { badge, card, el, facts, field, fill, heading } from "/console/dom.js";
-import { bytes, count, plural, time } from "/console/format.js";
+import { bytes, count, plural, sentence, time } from "/console/format.js";
 
 const VERDICTS = { acknowledged: "good", "passed over": "", "in window": "warn", waiting: "warn", offline: "", lost: "bad", unknown: "" };
 
 /** Show it: `#/explain/message/ID`, `#/explain/message/ID?user=bob`, `#/explain/entry/alice/12`. */
 export async function show({ api, page, words, query, signal }) {
   const [kind = "", first = "", second = ""] = words;
-  const result = el("div");
+  const result = el("div", { class: "stack" });
   fill(page, heading("Explain a message"), el("p", {}, "When it was stored, to which session it was pushed, when it was acknowledged, or exactly why not."),
     el("div", { class: "cards two" }, byId(kind === "message" ? first : "", query.get("user") ?? ""), byEntry(kind === "entry" ? first : "", kind === "entry" ? second : "")), result);
   if (kind === "message" && first) {
@@ -77,7 +77,7 @@ function message(one) {
 function inbox(one) {
   const where = one.seq === null ? "" : `, entry ${count(one.seq)}`;
   const devices = one.devices.length ? one.devices.map(device) : el("p", { class: "none" }, "This user has no devices.");
-  return card(["Inbox of ", userLink(one.user), where], el("p", {}, one.text), el("div", { class: "ways" }, devices));
+  return card(["Inbox of ", userLink(one.user), where], el("p", {}, sentence(one.text)), el("div", { class: "ways" }, devices));
 }
 
 function device(one) {
@@ -87,5 +87,5 @@ function device(one) {
   });
   return el("article", { class: "way" },
     el("h3", {}, el("span", { class: "terminal" }, one.terminal), " ", el("span", { class: "mono" }, one.device), " ", badge(one.verdict, VERDICTS[one.verdict] ?? "")),
-    el("p", {}, one.text), el("ol", { class: "steps" }, steps));
+    el("p", {}, sentence(one.text)), el("ol", { class: "steps" }, steps));
 }

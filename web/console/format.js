@@ -64,6 +64,9 @@ export function ago(ms) {
   return gone < 1000 ? "just now" : `${duration(gone).split(" ").slice(0, 2).join(" ")} ago`;
 }
 
+/** The text as a sentence. */
+export const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}` : "");
+
 /** Order of texts, as people expect it: 2 before 10 */
 const collator = new Intl.Collator("en", { numeric: true });
 export const compareText = (a, b) => collator.compare(a, b);

@@ -52,14 +52,14 @@ function recordsTable(caption, none) {
       { label: "User", cell: (row) => (row.user ? { text: row.user, href: `#/users/${encodeURIComponent(row.user)}` } : ""), sort: (row) => row.user ?? "" },
       { label: "Terminal", cell: (row) => (row.terminal ? { text: row.terminal, kind: "terminal" } : ""), sort: (row) => row.terminal ?? "" },
       { label: "Device", cell: (row) => ({ text: row.device ?? "", kind: "mono" }), sort: (row) => row.device ?? "" },
-      { label: "What", cell: (row) => [row.text, row.by ? { text: ` by ${row.by}`, kind: "by" } : ""] },
+      { label: "What", cell: (row) => row.text },
       { label: "Address", cell: (row) => ({ text: row.address ?? "", kind: "mono" }), sort: (row) => row.address ?? "" },
       { label: "Reason", cell: (row) => row.reason ?? "", sort: (row) => row.reason ?? "" },
     ],
   });
   const older = el("button", { type: "button" }, "Older");
   const since = el("span", { class: "hint" });
-  const element = el("div", {}, table.element, el("div", { class: "pager" }, older, since));
+  const element = el("div", { class: "stack" }, table.element, el("div", { class: "pager" }, older, since));
   return { element, run: (how) => run({ ...how, table, older, since }) };
 }
 

@@ -75,13 +75,15 @@ async function show({ first = false } = {}) {
     return;
   }
   try {
-    await found[2].show({ api, rights, page, words: words.slice(1), query, signal });
+    await found[2].show({ api, rights, page, words: words.slice(1), query, signal, refresh: () => show() });
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
     if (!(error instanceof Problem)) throw error;
+    if (!page.querySelector("h1")) page.prepend(el("h1", {}, found[1]));
     page.append(el("p", { class: "notice bad", role: "alert" }, error.words));
   }
   if (signal.aborted) return;
+  main.dataset.shown = location.hash;
   const title = page.querySelector("h1")?.textContent ?? found[1];
   document.title = `${title} · roost console`;
   if (!first) {

@@ -94,17 +94,20 @@ function commitText(figures) {
   return figures.last_commit_ago_ms === null ? "none yet" : `the last ${ago(Date.now() - figures.last_commit_ago_ms)}`;
 }
 
+/** 90 intervals of 2 seconds. */
+const makeChart = (how) => new Chart({ ...how, points: 91, span: "3 min ago" });
+
 function makeCharts() {
   const second = (value) => `${rate(value)}/s`;
   const one = (kind) => [{ label: "", kind }];
   const two = [{ label: "p99", kind: "second" }, { label: "median", kind: "first" }];
   const all = {
-    publishes: new Chart({ title: "Messages published", series: one("first"), show: second }),
-    deliveries: new Chart({ title: "Entries delivered", series: one("first"), show: second }),
-    send: new Chart({ title: "From send to delivery", series: two, show: latency }),
-    commit: new Chart({ title: "Commit to disk", series: two, show: latency }),
-    backlog: new Chart({ title: "Backlog of all sessions", series: one("first"), show: (value) => plural(value, "entry", "entries") }),
-    network: new Chart({ title: "Network", series: [{ label: "sent", kind: "first" }, { label: "received", kind: "second" }], show: (value) => `${bytes(value)}/s` }),
+    publishes: makeChart({ title: "Messages published", series: one("first"), show: second }),
+    deliveries: makeChart({ title: "Entries delivered", series: one("first"), show: second }),
+    send: makeChart({ title: "From send to delivery", series: two, show: latency }),
+    commit: makeChart({ title: "Commit to disk", series: two, show: latency }),
+    backlog: makeChart({ title: "Backlog of all sessions", series: one("first"), show: (value) => plural(value, "entry", "entries") }),
+    network: makeChart({ title: "Network", series: [{ label: "sent", kind: "first" }, { label: "received", kind: "second" }], show: (value) => `${bytes(value)}/s` }),
   };
   return {
     elements: Object.values(all).map((chart) => el("div", { class: "card" }, chart.element)),

@@ -43,6 +43,7 @@ const bound = (value, text) => (value ? text : "no bound");
 
 function showStatus(where, now) {
   const last = now.last;
+  where.className = "broad";
   fill(where, facts([
     ["Age", bound(now.age_days, plural(now.age_days, "day"))],
     ["Count", bound(now.count, `${plural(now.count, "entry", "entries")} in an inbox`)],

@@ -19,7 +19,7 @@ export function signIn(main, { reason, enter }) {
       try {
         await enter(values.token.trim());
       } catch (error) {
-        if (error.status === 404) error.detail = NOT_SERVED.replace(/\.$/, "");
+        if (error.status === 404) error.detail = NOT_SERVED;
         token.select();
         throw error;
       }

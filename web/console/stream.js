@@ -49,9 +49,9 @@ export async function follow(api, target, { query = () => ({}), signal, event, s
     document.addEventListener("visibilitychange", hide);
     let failure = null;
     try {
-      for await (const each of api.events("GET", target, { query: query(), signal: once.signal })) {
+      const opened = () => { state("live"); };
+      for await (const each of api.events("GET", target, { query: query(), signal: once.signal, opened })) {
         if (once.signal.aborted) break;
-        if (wait !== 0) state("live");
         wait = 0;
         event(each);
       }

@@ -39,7 +39,7 @@ export class Table {
     this.table = el("table", {}, this.caption, el("thead", {}, el("tr", {}, heads)), this.body);
     this.empty = el("p", { class: "none" }, none);
     const region = { class: wide ? "scroll" : "scroll narrow", tabindex: "0", role: "region", "aria-label": caption };
-    this.element = el("div", {}, el("div", region, this.table), this.empty);
+    this.element = el("div", { class: "table" }, el("div", region, this.table), this.empty);
     this.#mark();
     this.update([]);
   }

@@ -34,7 +34,7 @@ export async function show(view) {
   draw(found);
   fill(page,
     el("p", { class: "trail" }, el("a", { href: "#/users" }, "Users"), " / "),
-    heading(name, accountActs({ ...view, name, disabled: () => found.disabled, changed: async () => { location.reload(); } })),
+    heading(name, accountActs({ ...view, name, disabled: () => found.disabled, changed: view.refresh })),
     top,
     el("nav", { class: "tabs", "aria-label": `Parts of ${name}` }, el("ul", {}, links)),
     below);
@@ -47,7 +47,7 @@ export async function show(view) {
 
 function account(now) {
   const kept = now.head >= now.floor ? `${count(now.floor)} to ${count(now.head)}, ${bytes(now.bytes)}` : `empty; the next is ${count(now.head + 1)}`;
-  return card("Account", facts([
+  return card("Account", el("div", { class: "broad" }, facts([
     ["State", now.disabled ? badge("disabled", "bad") : badge("enabled", "good")],
     ["Created", time(now.created)],
     ["Online on", now.online.length ? now.online.map((each) => [el("span", { class: "terminal" }, each), " "]) : "nothing"],
@@ -55,5 +55,5 @@ function account(now) {
     ["Devices", plural(now.devices.length, "device")],
     ["Groups", count(now.groups)],
     ["Contacts and blocks", `${plural(now.contacts, "contact")}, ${plural(now.blocks, "blocked user")}`],
-  ]));
+  ])));
 }
