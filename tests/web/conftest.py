@@ -22,9 +22,13 @@ def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return PICTURES if request.config.getoption("--pictures", default=False) else tmp_path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests: a profile of its own keeps each apart."""
+    """One browser for the tests of a module: a profile of its own keeps each apart.
+
+    Not for the whole run: while Playwright is there, its asyncio loop counts as running, and tests of others that
+    start one would fail.
+    """
     with running_chromium() as browser:
         yield browser
 

@@ -23,7 +23,9 @@ class FleetDevice:
 
     def publish(self, to: str, body: roost.Body) -> roost.Receipt:
         """Publish, and wait until it is stored."""
-        return self._fleet.run(self._session.publish, to, body)
+        receipt = self._fleet.run(self._session.publish, to, body)
+        assert isinstance(receipt, roost.Receipt)
+        return receipt
 
     def wait_ended(self) -> roost.Ended:
         """Wait until the session is over; how it ended."""

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from web.browser import PHONE, Profiles, WebBroker
-from web.console import CONSOLE, Console, new_admin
+from web.console_page import CONSOLE, Console, new_admin
 from web.fleet import Fleet, FleetDevice
 
 pytestmark = [pytest.mark.process, pytest.mark.browser]
@@ -24,7 +24,7 @@ WIDE = {"viewport": {"width": 1400, "height": 900}}
 DARK = {**WIDE, "color_scheme": "dark"}
 NARROW = {"viewport": PHONE, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 
-PEOPLE = ("alice", "bob", "Carla", "Dimitri", "Zoë", "林")
+PEOPLE = ("alice", "bob", "Carla", "Dimitri", "Zoë", "Łukasz")
 
 
 class Town:
@@ -36,7 +36,7 @@ class Town:
         new_admin(broker, "night watch", "read")
         broker.create_users(*PEOPLE, "roost-check")
         broker.ask("groups", "create", "Chess club", "--owner", "bob", "alice", "Carla", "Dimitri")
-        broker.ask("groups", "create", "Front office", "--owner", "Zoë", "林")
+        broker.ask("groups", "create", "Front office", "--owner", "Zoë", "Łukasz")
         fleet.log_in("alice", "pc", device="alice-desk", client="Acme Desk/3.1").close()
         self.devices: list[FleetDevice] = [
             fleet.log_in(name, terminal, device=f"{terminal}-{number:04x}", client=client)
@@ -46,7 +46,7 @@ class Town:
                     ("bob", "phone", "Acme iOS/7.2"),
                     ("bob", "pc", "Acme Desk/3.1"),
                     ("Carla", "web", "roost-js/0.1"),
-                    ("林", "phone", "Acme Android/7.0"),
+                    ("Łukasz", "phone", "Acme Android/7.0"),
                 ),
                 0x2A10,
             )
@@ -114,7 +114,7 @@ def _check(console: Console) -> None:
 
 
 def _kick(console: Console) -> None:
-    console.page.get_by_role("button", name="Kick 林, phone").click()
+    console.page.get_by_role("button", name="Kick Łukasz, phone").click()
     console.dialog.get_by_label("Reason").fill("The phone was reported stolen")
 
 

@@ -1,9 +1,9 @@
 /** What can be done to an account: let in or not, a new password, export, removal, erasure. */
 
-import { path } from "/console/api.js";
-import { ask, box, show } from "/console/dialog.js";
-import { el, field, fill, toast } from "/console/dom.js";
-import { bytes, count, plural } from "/console/format.js";
+import { path } from "./api.js";
+import { ask, box, show } from "./dialog.js";
+import { el, field, fill, toast } from "./dom.js";
+import { bytes, count, plural } from "./format.js";
 
 const EXPORT_BYTES_MAX = 256 * 1024 * 1024;
 /** It is gathered in the browser's memory; what is larger is for `roost users export`. */

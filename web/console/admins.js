@@ -1,12 +1,12 @@
 /** Who may administer this broker over the network. */
 
-import { path } from "/console/api.js";
-import { ask, show as showDialog } from "/console/dialog.js";
-import { el, field, fill, heading, select, toast } from "/console/dom.js";
-import { time } from "/console/format.js";
-import { pager } from "/console/pager.js";
-import { copy } from "/console/rights.js";
-import { Table } from "/console/table.js";
+import { path } from "./api.js";
+import { ask, show as showDialog } from "./dialog.js";
+import { el, field, fill, heading, select, toast } from "./dom.js";
+import { time } from "./format.js";
+import { pager } from "./pager.js";
+import { copy } from "./rights.js";
+import { Table } from "./table.js";
 
 const ROLES = [["read", "read: look"], ["operate", "operate: and what can be undone"], ["admin", "admin: everything"]];
 

@@ -3,7 +3,7 @@
  * into the Authorization header, and never into an address.
  */
 
-import { sentence } from "/console/format.js";
+import { sentence } from "./format.js";
 
 const TOKEN_KEY = "roost.console.token";
 

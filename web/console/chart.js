@@ -1,6 +1,6 @@
 /** Small charts: a line or two over the last minutes, drawn as SVG. What they show stands in words beside them, too. */
 
-import { el, fill, svg } from "/console/dom.js";
+import { el, fill, svg } from "./dom.js";
 
 const WIDTH = 320;
 const HEIGHT = 96;

@@ -1,7 +1,7 @@
 /** Dialogs: a question with a form, and for what cannot be undone the name once more. */
 
-import { add, el, field, fill, newId } from "/console/dom.js";
-import { Problem } from "/console/api.js";
+import { add, el, field, fill, newId } from "./dom.js";
+import { Problem } from "./api.js";
 
 /**
  * Ask something. `fields` are controls (each with a name) in labels; `act(values)` does it when it is confirmed: a

@@ -1,9 +1,9 @@
 /** The way of one message: from its sender through the commit into each inbox, and on to each device; or why not. */
 
-import { path } from "/console/api.js";
-import { form } from "/console/dialog.js";
-import { badge, card, el, facts, field, fill, heading } from "/console/dom.js";
-import { bytes, count, plural, sentence, time } from "/console/format.js";
+import { path } from "./api.js";
+import { form } from "./dialog.js";
+import { badge, card, el, facts, field, fill, heading } from "./dom.js";
+import { bytes, count, plural, sentence, time } from "./format.js";
 
 const VERDICTS = { acknowledged: "good", "passed over": "", "in window": "warn", waiting: "warn", offline: "", lost: "bad", unknown: "" };
 

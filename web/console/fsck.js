@@ -1,9 +1,9 @@
 /** A check of the store on a live broker: how far it is, what it finds, and the verdict. */
 
-import { box, form } from "/console/dialog.js";
-import { announce, card, el, facts, fill, heading } from "/console/dom.js";
-import { count, plural } from "/console/format.js";
-import { Table } from "/console/table.js";
+import { box, form } from "./dialog.js";
+import { announce, card, el, facts, fill, heading } from "./dom.js";
+import { count, plural } from "./format.js";
+import { Table } from "./table.js";
 
 const ROWS_MAX = 1000;
 const DRAW_MS = 200;

@@ -1,11 +1,11 @@
 /** Groups: who is in them, who owns them. */
 
-import { path } from "/console/api.js";
-import { ask, form } from "/console/dialog.js";
-import { card, el, facts, field, fill, heading, toast } from "/console/dom.js";
-import { count, plural } from "/console/format.js";
-import { pager } from "/console/pager.js";
-import { Table } from "/console/table.js";
+import { path } from "./api.js";
+import { ask, form } from "./dialog.js";
+import { card, el, facts, field, fill, heading, toast } from "./dom.js";
+import { count, plural } from "./format.js";
+import { pager } from "./pager.js";
+import { Table } from "./table.js";
 
 const ROWS = 100;
 const MEMBERS_SHOWN = 5;

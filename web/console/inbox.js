@@ -1,12 +1,12 @@
 /** An inbox: its entries as they come, without what they say; that is shown on demand, and the demand is audited. */
 
-import { path } from "/console/api.js";
-import { form } from "/console/dialog.js";
-import { announce, card, el, field, fill } from "/console/dom.js";
-import { bodyText, bytes, count, plural, time } from "/console/format.js";
-import { follow } from "/console/stream.js";
-import { streamState } from "/console/stream_state.js";
-import { Table } from "/console/table.js";
+import { path } from "./api.js";
+import { form } from "./dialog.js";
+import { announce, card, el, field, fill } from "./dom.js";
+import { bodyText, bytes, count, plural, time } from "./format.js";
+import { follow } from "./stream.js";
+import { streamState } from "./stream_state.js";
+import { Table } from "./table.js";
 
 const ROWS = 50;
 const ROWS_MAX = 1000;

@@ -1,11 +1,11 @@
 /** The journal: what happened, and what happens. */
 
-import { form } from "/console/dialog.js";
-import { announce, card, el, field, fill, heading, select } from "/console/dom.js";
-import { plural, time } from "/console/format.js";
-import { follow } from "/console/stream.js";
-import { streamState } from "/console/stream_state.js";
-import { Table } from "/console/table.js";
+import { form } from "./dialog.js";
+import { announce, card, el, field, fill, heading, select } from "./dom.js";
+import { plural, time } from "./format.js";
+import { follow } from "./stream.js";
+import { streamState } from "./stream_state.js";
+import { Table } from "./table.js";
 
 const KINDS = [
   "broker started", "broker stopped", "session opened", "session closed", "session ended", "log-in refused", "progress",

@@ -1,20 +1,20 @@
 /** The console: who is there, which view is shown, and what leads from one to the other. */
 
-import { Api, Problem } from "/console/api.js";
-import { announce, el, fill } from "/console/dom.js";
-import { Rights } from "/console/rights.js";
-import { signIn } from "/console/sign_in.js";
-import * as admins from "/console/admins.js";
-import * as explain from "/console/explain.js";
-import * as fsck from "/console/fsck.js";
-import * as groups from "/console/groups.js";
-import * as journal from "/console/journal.js";
-import * as overview from "/console/overview.js";
-import * as retention from "/console/retention.js";
-import * as send from "/console/send.js";
-import * as sessions from "/console/sessions.js";
-import * as user from "/console/user.js";
-import * as users from "/console/users.js";
+import { Api, Problem } from "./api.js";
+import { announce, el, fill } from "./dom.js";
+import { Rights } from "./rights.js";
+import { signIn } from "./sign_in.js";
+import * as admins from "./admins.js";
+import * as explain from "./explain.js";
+import * as fsck from "./fsck.js";
+import * as groups from "./groups.js";
+import * as journal from "./journal.js";
+import * as overview from "./overview.js";
+import * as retention from "./retention.js";
+import * as send from "./send.js";
+import * as sessions from "./sessions.js";
+import * as user from "./user.js";
+import * as users from "./users.js";
 
 /** In the order of the menu: word of the address, name, view. */
 const VIEWS = [
@@ -70,21 +70,11 @@ async function show({ first = false } = {}) {
   }
   const page = el("div", { class: "page" });
   fill(main, page);
-  if (!found) {
-    fill(page, el("h1", {}, "There is no such page"), el("p", {}, el("a", { href: "#/overview" }, "To the overview")));
-    return;
-  }
-  try {
-    await found[2].show({ api, rights, page, words: words.slice(1), query, signal, refresh: () => show() });
-  } catch (error) {
-    if (signal.aborted || error.name === "AbortError") return;
-    if (!(error instanceof Problem)) throw error;
-    if (!page.querySelector("h1")) page.prepend(el("h1", {}, found[1]));
-    page.append(el("p", { class: "notice bad", role: "alert" }, error.words));
-  }
+  if (found) await draw(found, { page, words: words.slice(1), query, signal });
+  else fill(page, el("h1", {}, "There is no such page"), el("p", {}, el("a", { href: "#/overview" }, "To the overview")));
   if (signal.aborted) return;
   main.dataset.shown = location.hash;
-  const title = page.querySelector("h1")?.textContent ?? found[1];
+  const title = page.querySelector("h1").textContent;
   document.title = `${title} · roost console`;
   if (!first) {
     announce(title);
@@ -93,11 +83,28 @@ async function show({ first = false } = {}) {
   }
 }
 
+/** Let a view draw itself; what goes wrong stands in its place. */
+async function draw([, name, view], { page, words, query, signal }) {
+  try {
+    await view.show({ api, rights, page, words, query, signal, refresh: () => show() });
+  } catch (error) {
+    if (signal.aborted || error.name === "AbortError") return;
+    if (!(error instanceof Problem)) throw error;
+    if (!page.querySelector("h1")) page.prepend(el("h1", {}, name));
+    page.append(el("p", { class: "notice bad", role: "alert" }, error.words));
+  }
+}
+
 function closeMenu() {
   nav.classList.remove("open");
   menu.setAttribute("aria-expanded", "false");
 }
 
+// Addresses with # are those of views here.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 menu.addEventListener("click", () => {
   const open = nav.classList.toggle("open");
   menu.setAttribute("aria-expanded", String(open));

@@ -1,11 +1,11 @@
 /** The broker as a whole: how it is, how fast, who is busy, who is behind. */
 
-import { badge, card, el, facts, fill, heading } from "/console/dom.js";
-import { bars, Chart, meter } from "/console/chart.js";
-import { ago, bytes, count, duration, latency, plural, rate, time } from "/console/format.js";
-import { every, follow } from "/console/stream.js";
-import { streamState } from "/console/stream_state.js";
-import { Table } from "/console/table.js";
+import { badge, card, el, facts, fill, heading } from "./dom.js";
+import { bars, Chart, meter } from "./chart.js";
+import { ago, bytes, count, duration, latency, plural, rate, time } from "./format.js";
+import { every, follow } from "./stream.js";
+import { streamState } from "./stream_state.js";
+import { Table } from "./table.js";
 
 const INTERVAL_S = 2;
 const HEALTH_MS = 5000;

@@ -1,6 +1,6 @@
 /** Pages of a listing by key: on, and back to those that were seen. */
 
-import { el, fill } from "/console/dom.js";
+import { el, fill } from "./dom.js";
 
 /** `after` is the key the page begins behind; `told(next)` after each answer; `load` gets the page that was asked for. */
 export function pager({ load }) {

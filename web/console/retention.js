@@ -1,9 +1,9 @@
 /** Retention: the rules, what a walk now would trim and who would lose what, and the walk. */
 
-import { ask, form } from "/console/dialog.js";
-import { announce, badge, card, el, facts, field, fill, heading, toast } from "/console/dom.js";
-import { bytes, count, duration, plural, time } from "/console/format.js";
-import { Table } from "/console/table.js";
+import { ask, form } from "./dialog.js";
+import { announce, badge, card, el, facts, field, fill, heading, toast } from "./dom.js";
+import { bytes, count, duration, plural, time } from "./format.js";
+import { Table } from "./table.js";
 
 const ROWS_MAX = 500;
 const DAY_MS = 86_400_000;

@@ -1,6 +1,6 @@
 /** What whoever is signed in may do, from the roles that the broker's own description gives each route. */
 
-import { announce, el, newId, toast } from "/console/dom.js";
+import { announce, el, newId, toast } from "./dom.js";
 
 const ROLES = ["read", "operate", "admin"];
 

@@ -1,8 +1,8 @@
 /** A message in the name of a user. */
 
-import { form } from "/console/dialog.js";
-import { announce, card, el, field, fill, heading, select } from "/console/dom.js";
-import { count, plural, time } from "/console/format.js";
+import { form } from "./dialog.js";
+import { announce, card, el, field, fill, heading, select } from "./dom.js";
+import { count, plural, time } from "./format.js";
 
 const ROUTE = "POST /v1/messages";
 

@@ -1,13 +1,13 @@
 /** Live sessions: who is connected, from where, how far behind; and an end to that. */
 
-import { ask } from "/console/dialog.js";
-import { announce, el, field, fill, heading, toast } from "/console/dom.js";
-import { form } from "/console/dialog.js";
-import { ago, count, plural, time } from "/console/format.js";
-import { pager } from "/console/pager.js";
-import { every, follow } from "/console/stream.js";
-import { streamState } from "/console/stream_state.js";
-import { Table } from "/console/table.js";
+import { ask } from "./dialog.js";
+import { announce, el, field, fill, heading, toast } from "./dom.js";
+import { form } from "./dialog.js";
+import { ago, count, plural, time } from "./format.js";
+import { pager } from "./pager.js";
+import { every, follow } from "./stream.js";
+import { streamState } from "./stream_state.js";
+import { Table } from "./table.js";
 
 const AGAIN_MS = 5000;
 const AFTER_EVENT_MS = 300;

@@ -1,7 +1,7 @@
 /** The way in: the token of an admin. */
 
-import { el, field, fill } from "/console/dom.js";
-import { form, problem } from "/console/dialog.js";
+import { el, field, fill } from "./dom.js";
+import { form, problem } from "./dialog.js";
 
 const NOT_SERVED = "This broker serves no admin API to browsers. Set web_admin = true in its configuration.";
 

@@ -3,7 +3,7 @@
  * comes back, after a failure with a pause that grows.
  */
 
-import { Problem } from "/console/api.js";
+import { Problem } from "./api.js";
 
 const PAUSE_MS = 500;
 const PAUSE_MS_MAX = 15_000;

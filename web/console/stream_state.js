@@ -1,7 +1,7 @@
 /** A word beside a heading: whether what is shown is live. */
 
-import { announce, el } from "/console/dom.js";
-import { Problem } from "/console/api.js";
+import { announce, el } from "./dom.js";
+import { Problem } from "./api.js";
 
 /** `element` to show; `told` for `follow`; `failed` for an error of something else that is asked again. */
 export function streamState(word = "Live") {

@@ -3,8 +3,8 @@
  * it is, and keeps the keyboard's place.
  */
 
-import { add, el, fill } from "/console/dom.js";
-import { compareText } from "/console/format.js";
+import { add, el, fill } from "./dom.js";
+import { compareText } from "./format.js";
 
 /** One part of a cell: text, or `{text, href, kind, title}`. */
 function part(spec) {

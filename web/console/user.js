@@ -1,13 +1,13 @@
 /** One user: devices and what they lack, tokens, relations, groups, history, inbox; and what can be done to the account. */
 
-import { path } from "/console/api.js";
-import { badge, card, el, facts, fill, heading } from "/console/dom.js";
-import { bytes, count, plural, time } from "/console/format.js";
-import { accountActs } from "/console/account_acts.js";
-import { devices } from "/console/user_devices.js";
-import { history } from "/console/journal.js";
-import { inbox } from "/console/inbox.js";
-import { groupsOf, relations, tokens } from "/console/user_parts.js";
+import { path } from "./api.js";
+import { badge, card, el, facts, fill, heading } from "./dom.js";
+import { bytes, count, plural, time } from "./format.js";
+import { accountActs } from "./account_acts.js";
+import { devices } from "./user_devices.js";
+import { history } from "./journal.js";
+import { inbox } from "./inbox.js";
+import { groupsOf, relations, tokens } from "./user_parts.js";
 
 const PARTS = [
   ["", "Devices", devices],
@@ -54,6 +54,6 @@ function account(now) {
     ["Inbox", kept],
     ["Devices", plural(now.devices.length, "device")],
     ["Groups", count(now.groups)],
-    ["Contacts and blocks", `${plural(now.contacts, "contact")}, ${plural(now.blocks, "blocked user")}`],
+    ["Relations", `${plural(now.contacts, "contact")}, ${plural(now.blocks, "blocked user")}`],
   ])));
 }

@@ -1,12 +1,12 @@
 /** The devices of a user: how far each is, and what it would lose if retention came by now. */
 
-import { path } from "/console/api.js";
-import { ask } from "/console/dialog.js";
-import { card, el, fill, toast } from "/console/dom.js";
-import { ago, count, plural, time } from "/console/format.js";
-import { every, follow } from "/console/stream.js";
-import { streamState } from "/console/stream_state.js";
-import { Table } from "/console/table.js";
+import { path } from "./api.js";
+import { ask } from "./dialog.js";
+import { card, el, field, fill, toast } from "./dom.js";
+import { ago, count, plural, time } from "./format.js";
+import { every, follow } from "./stream.js";
+import { streamState } from "./stream_state.js";
+import { Table } from "./table.js";
 
 const AGAIN_MS = 3000;
 const CHANGES = ["session opened", "session closed", "session ended", "device forgotten"];
@@ -53,7 +53,7 @@ const COLUMNS = [
 
 function loses(row) {
   if (!row.loses) return "nothing";
-  return { text: `${plural(row.loses, "entry", "entries")} from ${count(row.loses_from)} on, by ${row.loses_by}`, kind: "badge bad" };
+  return { text: `${count(row.loses)} from ${count(row.loses_from)} on, by ${row.loses_by}`, kind: "badge bad" };
 }
 
 async function logOut(api, name, row, load) {
@@ -65,7 +65,7 @@ async function logOut(api, name, row, load) {
   const done = await ask({
     title: `Log ${name} out on ${row.terminal}?`, confirm: "Log out", danger: true,
     text: "The session ends. The device is told by whom and why, and does not come back by itself.",
-    fields: el("div", { class: "field" }, el("label", {}, "Reason, for the person at the device ", text)),
+    fields: field("Reason, for the person at the device", text),
     act: (values) => api.ask("POST", "/v1/sessions/kick", { body: { user: name, terminal: row.terminal, text: values.text } }),
   });
   if (done) await load();

@@ -1,10 +1,10 @@
 /** Tokens, contacts, blocks and groups of a user. */
 
-import { path } from "/console/api.js";
-import { ask, form } from "/console/dialog.js";
-import { badge, card, el, field, fill, toast } from "/console/dom.js";
-import { ago, time } from "/console/format.js";
-import { Table } from "/console/table.js";
+import { path } from "./api.js";
+import { ask, form } from "./dialog.js";
+import { badge, card, el, field, fill, toast } from "./dom.js";
+import { ago, time } from "./format.js";
+import { Table } from "./table.js";
 
 const TOKEN_PAGES_MAX = 100;
 

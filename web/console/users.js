@@ -1,12 +1,12 @@
 /** Accounts: find, add, and go to one. */
 
-import { ask, form } from "/console/dialog.js";
-import { el, field, fill, heading, toast } from "/console/dom.js";
-import { count, time } from "/console/format.js";
-import { pager } from "/console/pager.js";
-import { every } from "/console/stream.js";
-import { streamState } from "/console/stream_state.js";
-import { Table } from "/console/table.js";
+import { ask, form } from "./dialog.js";
+import { el, field, fill, heading, toast } from "./dom.js";
+import { count, time } from "./format.js";
+import { pager } from "./pager.js";
+import { every } from "./stream.js";
+import { streamState } from "./stream_state.js";
+import { Table } from "./table.js";
 
 const AGAIN_MS = 10_000;
 const ROWS = 100;
