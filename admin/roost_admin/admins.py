@@ -14,7 +14,7 @@ ROLES = ("read", "operate", "admin")
 
 @click.group("admins")
 def admins() -> None:
-    """Who may administer the broker over the network, with a token: list, add, revoke."""
+    """Who may administer the broker over the network, with a token: list, add, revoke, whoami."""
 
 
 @admins.command("list")
@@ -85,3 +85,22 @@ def revoke(api: "AdminApi", name: str, as_json: bool) -> None:
         show_document(revoked)
     else:
         say(f"{revoked.name} is no admin any more")
+
+
+@admins.command("whoami")
+@asks_broker
+def whoami(api: "AdminApi", as_json: bool) -> None:
+    """Show who the broker takes you for, and what you may do.
+
+    \b
+    Example:
+        roost admins whoami
+    """
+    from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.admins import WHOAMI
+
+    found = api.ask(WHOAMI)
+    if as_json:
+        show_document(found)
+    else:
+        show_table([Column("NAME"), Column("ROLE"), Column("FROM")], [[found.name, found.role, found.address]], "")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("groups")
 def groups() -> None:
-    """Groups: list, show, create, add and remove members, delete."""
+    """Groups: list, show, of, create, add and remove members, delete."""
 
 
 @groups.command("create")
@@ -88,6 +88,26 @@ def show(api: "AdminApi", name: str, as_json: bool) -> None:
         return
     members = [[member, "owner" if member == row.owner else "member"] for member in row.members]
     show_table([Column("USER"), Column("ROLE")], members, f"{name} has no members")
+
+
+@groups.command("of")
+@click.argument("user")
+@asks_broker
+def of(api: "AdminApi", user: str, as_json: bool) -> None:
+    """List the groups that USER is a member of.
+
+    \b
+    Example:
+        roost groups of alice
+    """
+    from roost_admin.output import Column, show_document, show_table
+    from roost_protocol.admin.groups import GROUPS_OF
+
+    found = api.ask(GROUPS_OF, user)
+    if as_json:
+        show_document(found)
+        return
+    show_table([Column("GROUP")], [[name] for name in found.groups], f"{user} is in no group")
 
 
 @groups.command("remove")

@@ -69,8 +69,10 @@ ARGUMENTS = {
     ("groups", "create"): ["json-group", "--owner", "json-kicked"],
     ("groups", "add"): ["json-group", "json-user"],
     ("groups", "list"): [],
+    ("groups", "of"): ["json-user"],
     ("admins", "add"): ["json-admin", "--role", "read"],
     ("admins", "list"): [],
+    ("admins", "whoami"): [],
     ("admins", "revoke"): ["json-admin"],
     ("groups", "show"): ["json-group"],
     ("groups", "remove"): ["json-group", "json-user"],
@@ -248,6 +250,7 @@ def test_groups_are_created_changed_and_listed(broker: RunningBroker) -> None:
     groups = json.loads(broker.ask("groups", "list", "--json").stdout)["groups"]
     assert {"name": "choir", "owner": "ann", "members": ["ann", "ben", "cid"]} in groups
     assert re.search(r"^choir +ann +3 +ann, ben, cid$", broker.ask("groups", "list").stdout, re.MULTILINE)
+    assert broker.ask("groups", "of", "cid").stdout == "GROUP\nchoir\n"
     again = broker.ask("groups", "create", "choir", "--owner", "ben")
     assert (again.exit_code, again.stderr) == (EX_DATAERR, "roost: there is a group 'choir' already\n")
     for args in (("create", "new", "--owner", "nobody"), ("add", "choir", "nobody"), ("add", "nothing", "ann")):
@@ -266,6 +269,8 @@ def test_admins_are_added_listed_and_revoked(broker: RunningBroker) -> None:
     assert re.search(r"^zoë +operate +20", broker.ask("admins", "list").stdout, re.MULTILINE)
     assert added.stdout.strip() not in broker.ask("admins", "list", "--json").stdout
     assert added.stdout.strip() not in (broker.data / "audit.log").read_text()
+    assert json.loads(broker.ask("admins", "whoami", "--json").stdout)["role"] == "admin"
+    assert "admin socket" in broker.ask("admins", "whoami").stdout
     assert broker.ask("admins", "add", "zoë", "--role", "read").exit_code == EX_DATAERR
     assert broker.ask("admins", "add", "root", "--role", "root").exit_code == EX_USAGE
     assert broker.ask("admins", "add", "root").exit_code == EX_USAGE

@@ -8,11 +8,13 @@ from roost_protocol.admin.admins import (
     ADMINS_ADD,
     ADMINS_LIST,
     ADMINS_REVOKE,
+    WHOAMI,
     AdminAdd,
     AdminAdded,
     AdminList,
     AdminRevoked,
     AdminRow,
+    Whoami,
 )
 from roost_protocol.admin.route import FIRST_PAGE, PROGRAM, Caller, Paging, Route
 
@@ -22,7 +24,7 @@ class Admins(Acts):
 
     def acts(self) -> dict[Route[Any], Act]:
         """By route."""
-        return {ADMINS_LIST: self.list, ADMINS_ADD: self.add, ADMINS_REVOKE: self.revoke}
+        return {ADMINS_LIST: self.list, ADMINS_ADD: self.add, ADMINS_REVOKE: self.revoke, WHOAMI: self.whoami}
 
     async def list(self, page: Paging = FIRST_PAGE) -> AdminList:
         """A page of admins by name."""
@@ -45,3 +47,7 @@ class Admins(Acts):
         del caller
         await self._run(RemoveAdmin(name=name), Done)
         return AdminRevoked(name=name)
+
+    async def whoami(self, caller: Caller = PROGRAM) -> Whoami:
+        """Who asks, and what he may do."""
+        return Whoami(name=caller.name, role=caller.role, address=caller.address)

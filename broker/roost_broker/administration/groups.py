@@ -10,11 +10,13 @@ from roost_protocol.admin.groups import (
     GROUPS_CREATE,
     GROUPS_DELETE,
     GROUPS_LIST,
+    GROUPS_OF,
     GROUPS_SHOW,
     GroupChange,
     GroupCreate,
     GroupList,
     GroupRow,
+    UserGroups,
 )
 from roost_protocol.admin.route import FIRST_PAGE, PROGRAM, Caller, Paging, Route
 from roost_protocol.reasons import Reason
@@ -31,6 +33,7 @@ class Groups(Acts):
             GROUPS_CHANGE: self.change,
             GROUPS_SHOW: self.show,
             GROUPS_DELETE: self.delete,
+            GROUPS_OF: self.of,
         }
 
     async def list(self, page: Paging = FIRST_PAGE) -> GroupList:
@@ -70,6 +73,12 @@ class Groups(Acts):
         row = await self.show(name)
         await self._run_naming(DeleteGroup(name=name), name, ())
         return row
+
+    async def of(self, user: str) -> UserGroups:
+        """The groups that a user is a member of."""
+        core = self._core
+        account = await self._account(user)
+        return UserGroups(user=user, groups=await core.readers.run(core.store.groups_of, account.user))
 
     async def _run_naming(self, operation: Operation, group: str | None, users: tuple[str, ...]) -> None:
         """Have an operation committed; if it names nobody, say who may have been meant. Raises NotDone."""

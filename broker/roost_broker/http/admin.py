@@ -125,7 +125,7 @@ class AdminApi:
         if route.takes is not None:
             asking.body = read_body(route.takes, asking.request)
             args.append(asking.body)
-        if route.changes:
+        if route.changes or route.told_caller:
             args.append(asking.caller)
         try:
             answer = await self._acts[route](*args)

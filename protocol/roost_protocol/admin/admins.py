@@ -39,6 +39,14 @@ class AdminRevoked(Told, frozen=True, kw_only=True):
     name: str
 
 
+class Whoami(Told, frozen=True, kw_only=True):
+    """Whoever asks: the name that the audit log has, the role, and where he is as the broker sees it."""
+
+    name: str
+    role: Role
+    address: str
+
+
 ADMINS_LIST = Route(method="GET", path="/v1/admins", summary="Admins by name", query=Paging, gives=AdminList)
 ADMINS_ADD = Route(
     method="POST",
@@ -55,5 +63,12 @@ ADMINS_REVOKE = Route(
     gives=AdminRevoked,
     role="admin",
 )
+WHOAMI = Route(
+    method="GET",
+    path="/v1/whoami",
+    summary="Who asks, and what he may do",
+    gives=Whoami,
+    told_caller=True,
+)
 
-ROUTES = (ADMINS_LIST, ADMINS_ADD, ADMINS_REVOKE)
+ROUTES = (ADMINS_LIST, ADMINS_ADD, ADMINS_REVOKE, WHOAMI)

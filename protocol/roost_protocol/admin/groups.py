@@ -33,6 +33,13 @@ class GroupList(Page, frozen=True, kw_only=True):
     groups: tuple[GroupRow, ...]
 
 
+class UserGroups(Told, frozen=True, kw_only=True):
+    """The groups a user is a member of, by name: at most `limits.groups_per_user_max`."""
+
+    user: str
+    groups: tuple[str, ...]
+
+
 GROUPS_LIST = Route(method="GET", path="/v1/groups", summary="Groups by name", query=Paging, gives=GroupList)
 GROUPS_CREATE = Route(
     method="POST", path="/v1/groups", summary="Create a group", takes=GroupCreate, gives=GroupRow, role="operate"
@@ -54,5 +61,8 @@ GROUPS_DELETE = Route(
     gives=GroupRow,
     role="operate",
 )
+GROUPS_OF = Route(
+    method="GET", path="/v1/users/{user}/groups", summary="The groups that a user is a member of", gives=UserGroups
+)
 
-ROUTES = (GROUPS_LIST, GROUPS_CREATE, GROUPS_CHANGE, GROUPS_SHOW, GROUPS_DELETE)
+ROUTES = (GROUPS_LIST, GROUPS_CREATE, GROUPS_CHANGE, GROUPS_SHOW, GROUPS_DELETE, GROUPS_OF)

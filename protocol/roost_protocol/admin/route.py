@@ -80,7 +80,7 @@ class Route(Generic[G]):
     In `path`, each `{word}` is one segment: percent-encoded UTF-8. `query` and `takes` are the query and the body, if
     there are any; `gives` is the answer, or with `streams` each of the server-sent events that follow one another until
     either side ends it. Whoever asks needs `role`. What needs more than `read` changes something, and is audited; so is
-    a route with `audited`.
+    a route with `audited`. With `told_caller` the act is told who asks although it changes nothing.
     """
 
     method: Method
@@ -92,6 +92,7 @@ class Route(Generic[G]):
     role: Role = "read"
     streams: bool = False
     audited: bool = False
+    told_caller: bool = False
 
     @property
     def changes(self) -> bool:

@@ -58,6 +58,7 @@ async def test_who_may_have_been_meant(house: House) -> None:
         relations[BLOCKS_ADD]("bob", "alcie"),
         relations[CONTACTS_ADD]("alcie", "bob"),
         admin.groups.create(GroupCreate(name="new", owner="alcie")),
+        admin.groups.of("alcie"),
         admin.groups.create(GroupCreate(name="new", owner="bob", members=("alice", "alcie"))),
         admin.groups.change("choir", GroupChange(add=("alcie",))),
         admin.erase.erase("alcie"),

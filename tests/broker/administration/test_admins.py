@@ -7,7 +7,7 @@ from broker.house import House, in_house
 from roost_broker.accounts import token_digest
 from roost_broker.administration import NotDone
 from roost_protocol.admin.admins import AdminAdd
-from roost_protocol.admin.route import Paging
+from roost_protocol.admin.route import Caller, Paging
 from roost_protocol.reasons import Reason
 
 
@@ -59,3 +59,9 @@ async def test_why_not(house: House) -> None:
         with pytest.raises(NotDone, match="there is no admin") as refused:
             await admins.revoke(name)
         assert refused.value.reason == Reason.NOT_FOUND
+
+
+@in_house()
+async def test_who_asks_is_told_what_he_may(house: House) -> None:
+    found = await house.broker.admin.admins.whoami(Caller(name="zoe", role="read", address="192.0.2.7:4711"))
+    assert (found.name, found.role, found.address) == ("zoe", "read", "192.0.2.7:4711")

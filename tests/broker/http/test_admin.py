@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from broker.house import House, in_house
-from broker.http.admin_door import admin_door
+from broker.http.admin_door import acting, admin_door
 from broker.http.speaking import Peer
 from roost_broker.store import CommitRefused
-from roost_protocol.admin.admins import ADMINS_ADD, ADMINS_LIST, ADMINS_REVOKE
+from roost_protocol.admin.admins import ADMINS_ADD, ADMINS_LIST, ADMINS_REVOKE, WHOAMI
 from roost_protocol.admin.config import CONFIG_SHOW
 from roost_protocol.admin.devices import DEVICES_FORGET, DEVICES_LIST, TOKENS_LIST, TOKENS_REVOKE
 from roost_protocol.admin.erase import ERASE
 from roost_protocol.admin.export import EXPORT
-from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_DELETE, GROUPS_LIST, GROUPS_SHOW
+from roost_protocol.admin.groups import GROUPS_CHANGE, GROUPS_CREATE, GROUPS_DELETE, GROUPS_LIST, GROUPS_OF, GROUPS_SHOW
 from roost_protocol.admin.health import HEALTH
 from roost_protocol.admin.inbox import INBOX_BODIES, INBOX_SHOW, INBOX_STAT
 from roost_protocol.admin.messages import MESSAGES_SEND
@@ -29,7 +29,7 @@ from roost_protocol.admin.relations import (
     CONTACTS_REMOVE,
 )
 from roost_protocol.admin.retention import RETENTION_RUN, RETENTION_SHOW
-from roost_protocol.admin.route import Problem, Route
+from roost_protocol.admin.route import Caller, Problem, Route
 from roost_protocol.admin.sessions import SESSIONS_KICK, SESSIONS_LIST
 from roost_protocol.admin.status import STATUS
 from roost_protocol.admin.table import ROUTES
@@ -71,7 +71,9 @@ async def test_every_route_has_an_act_and_is_answered_as_the_table_says(house: H
         (ADMINS_ADD, "/v1/admins", body(name="Zoë", role="read")),
         (ADMINS_LIST, "/v1/admins", None),
         (ADMINS_REVOKE, "/v1/admins/Zo%C3%AB", None),
+        (WHOAMI, "/v1/whoami", None),
         (CONFIG_SHOW, "/v1/config", None),
+        (GROUPS_OF, "/v1/users/bob/groups", None),
         (GROUPS_SHOW, "/v1/groups/Schach%20%E2%99%9F", None),
         (GROUPS_DELETE, "/v1/groups/Schach%20%E2%99%9F", None),
         (USERS_SHOW, "/v1/users/alice", None),
@@ -111,6 +113,8 @@ async def test_every_route_has_an_act_and_is_answered_as_the_table_says(house: H
                 continue
             answers[route] = msgspec.json.decode(answer.body, type=route.gives)
     assert answers[STATUS].sessions == 1
+    assert (answers[WHOAMI].name, answers[WHOAMI].role) == ("admin", "admin")
+    assert answers[GROUPS_OF].groups == ("Schach ♟",)
     assert answers[SESSIONS_KICK].terminals == ("pc",)
     assert answers[GROUPS_CHANGE].members == ("bob", "carol")
 
@@ -333,3 +337,11 @@ async def test_a_password_is_never_said_again(house: House, caplog: pytest.LogCa
         answers.append(await peer.ask("POST", "/v1/users", body(name=5, password=secret)))
     assert not [answer for answer in answers if secret.encode() in answer.body]
     assert secret not in caplog.text
+
+
+@in_house()
+async def test_whoever_asks_is_told_who_he_is(house: House) -> None:
+    async with admin_door(house, acting(Caller(name="zoe", role="read", address="192.0.2.7:99"))) as door:
+        answer = await door.dial().ask("GET", "/v1/whoami")
+        assert (answer.status, answer.json) == (200, {"name": "zoe", "role": "read", "address": "192.0.2.7:99"})
+        assert door.audited() == []
