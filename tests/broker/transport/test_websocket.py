@@ -253,3 +253,14 @@ def test_the_reason_of_a_close_is_cut_between_characters() -> None:
     transport.send_eof()
     ((opcode, payload),), _ = parse(bytes(inner.sent))
     assert (opcode, payload) == (CLOSE, closing(1002, ("☂" * 41).encode()))
+
+
+def test_nothing_follows_a_close() -> None:
+    """RFC 6455, 5.5.1. Not even the answer to a ping."""
+    inner = ScriptedTransport()
+    transport = opened(inner)
+    transport.send_eof()
+    transport.send_eof()
+    inner.arrives.append(frame(PING, b"x"))
+    assert transport.recv_nowait(100) is None
+    assert parse(bytes(inner.sent)) == ([Heard(CLOSE, closing(1000))], b"")
