@@ -96,7 +96,8 @@ def whoami(api: "AdminApi", as_json: bool) -> None:
     Example:
         roost admins whoami
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.admins import WHOAMI
 
     found = api.ask(WHOAMI)

@@ -100,7 +100,8 @@ def of(api: "AdminApi", user: str, as_json: bool) -> None:
     Example:
         roost groups of alice
     """
-    from roost_admin.output import Column, show_document, show_table
+    from roost_admin.columns import Column
+    from roost_admin.output import show_document, show_table
     from roost_protocol.admin.groups import GROUPS_OF
 
     found = api.ask(GROUPS_OF, user)
