@@ -275,9 +275,13 @@ class Core:
         self.journal.committed()
 
     def _cursors_settled(self, operation: Operation, result: Settlement) -> None:
-        """What could not be written is written later, unless something newer is there."""
+        """What could not be written is written later, unless something newer is there.
+
+        Several writes may be refused one after the other: what the later ones had is newer than what the first had.
+        """
         if isinstance(result, CommitRefused) and isinstance(operation, MoveCursors):
-            self.cursors = {**dict(operation.cursors), **self.cursors}
+            for device, seq in operation.cursors:
+                self.cursors[device] = max(seq, self.cursors.get(device, 0))
 
     def _take_cursors(self) -> list[Operation]:
         """The cursors that ride with the commit about to be made: at most one write for each device in a second."""

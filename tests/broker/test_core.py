@@ -64,6 +64,21 @@ async def test_a_cursor_that_could_not_be_written_is_written_later(house: House)
     assert cursor(house, "bob") == 4
 
 
+@in_house(commit_s=3.0)
+async def test_of_two_writes_that_were_refused_the_newer_cursor_is_written_later(house: House) -> None:
+    alice, bob = await house.log_in("alice"), await house.log_in("bob")
+    await house.fill(alice, "user/bob", 5)
+    await bob.rest()
+    await trio.sleep(20)
+    house.store.faults.extend([CommitRefused("full"), CommitRefused("full")])
+    for seq in (3, 4, 5):  # while the commit that carries the first is under way, the others wait for the next
+        await bob.say(Ack(seq=seq))
+        await trio.sleep(0.7)
+    await trio.sleep(30)
+    assert not house.store.faults
+    assert cursor(house, "bob") == 5
+
+
 @in_house()
 async def test_a_cursor_is_kept_when_the_device_goes_at_once(house: House) -> None:
     alice, bob = await house.log_in("alice"), await house.log_in("bob")
