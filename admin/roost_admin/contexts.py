@@ -32,10 +32,16 @@ def list_(as_json: bool) -> None:
         show_document({"contexts": [{"name": name, **to_builtins(context)} for name, context in known]})
         return
     rows = [
-        [name, context.url or context.socket, context.token_file or "-", "yes" if context.insecure else "-"]
+        [
+            name,
+            context.url or context.socket,
+            context.token_file or "-",
+            context.ca or "-",
+            "yes" if context.insecure else "-",
+        ]
         for name, context in known
     ]
-    columns = [Column("CONTEXT"), Column("BROKER"), Column("TOKEN FILE"), Column("INSECURE")]
+    columns = [Column("CONTEXT"), Column("BROKER"), Column("TOKEN FILE"), Column("CA"), Column("INSECURE")]
     show_table(columns, rows, "no contexts yet; add one with `roost contexts add NAME`")
 
 
@@ -45,10 +51,24 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Holds the token; needed with --url."
 )
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Trust the authorities in this PEM file, not those of the system; with an https URL.",
+)
 @click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="Its admin socket, on this machine.")
 @click.option("--insecure", is_flag=True, help="Send the token in the clear to another machine.")
 @json_option
-def add(name: str, url: str, token_file: Path | None, socket: Path | None, insecure: bool, as_json: bool) -> None:
+def add(
+    name: str,
+    url: str,
+    token_file: Path | None,
+    ca: Path | None,
+    socket: Path | None,
+    insecure: bool,
+    as_json: bool,
+) -> None:
     """Add the context NAME, or change it.
 
     The token is in a file that only you may read; `roost admins add` on the broker's machine makes one.
@@ -57,6 +77,7 @@ def add(name: str, url: str, token_file: Path | None, socket: Path | None, insec
     Example:
         roost contexts add lab --socket /run/roost/admin.sock
         roost contexts add prod --url https://a.example:7443 --token-file ~/.token
+        roost contexts add site --url https://b.lan:7443 --token-file ~/.token --ca our-ca.pem
     """
     from msgspec import to_builtins
 
@@ -70,6 +91,7 @@ def add(name: str, url: str, token_file: Path | None, socket: Path | None, insec
         context = Context(
             url=url,
             token_file=str(token_file.absolute()) if token_file else "",
+            ca=str(ca.absolute()) if ca else "",
             socket=str(socket.absolute()) if socket else "",
             insecure=insecure,
         )

@@ -3,8 +3,9 @@
 ::
 
     [prod]
-    url = "http://127.0.0.1:7301"
+    url = "https://broker.example:7443"
     token_file = "/home/me/.config/roost/prod.token"
+    ca = "/etc/ssl/our-ca.pem"
 
     [lab]
     socket = "/run/roost/admin.sock"
@@ -41,10 +42,11 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One broker: either `url` and `token_file`, or `socket`. Raises ValueError."""
+    """One broker: either `url` and `token_file`, or `socket`. `ca`, a PEM file, is for https. Raises ValueError."""
 
     url: str = ""
     token_file: str = ""
+    ca: str = ""
     socket: str = ""
     insecure: bool = False
 
@@ -54,10 +56,11 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             raise ValueError("a context has either url or socket")
         if bool(self.url) != bool(self.token_file):
             raise ValueError("url and token_file go together")
-        if any(not text.isprintable() for text in (self.url, self.token_file, self.socket)):
-            raise ValueError("url, token_file and socket are printable text")
-        if self.url:
-            split_url(self.url)
+        if any(not text.isprintable() for text in (self.url, self.token_file, self.ca, self.socket)):
+            raise ValueError("url, token_file, ca and socket are printable text")
+        scheme = split_url(self.url).scheme if self.url else ""
+        if self.ca and scheme != "https":
+            raise ValueError("ca goes with a url of https")
 
 
 def split_url(url: str) -> SplitResult:
@@ -127,7 +130,9 @@ def endpoint_of(name: str) -> Endpoint:
             "or set insecure = true to send the token in the clear all the same",
             EX_CONFIG,
         )
-    return TcpEndpoint(host, split.port or _PORTS[split.scheme], _token(name, Path(context.token_file)), encrypted)
+    token = _token(name, Path(context.token_file))
+    authorities = Path(context.ca) if context.ca else None
+    return TcpEndpoint(host, split.port or _PORTS[split.scheme], token, encrypted, authorities)
 
 
 def unknown_context(name: str, contexts: Mapping[str, Context]) -> Failure:

@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from roost_admin.authorities import trusting
 from roost_admin.failures import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, Failure
 
 
@@ -77,6 +78,8 @@ class TcpEndpoint(NamedTuple):
     port: int
     token: str
     encrypted: bool = False
+    authorities: Path | None = None
+    """PEM file of those who are trusted to vouch for it; None: those of the system."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -90,9 +93,8 @@ class TcpEndpoint(NamedTuple):
     def connection(self, timeout_s: float) -> http.client.HTTPConnection:
         """See `Endpoint`."""
         if self.encrypted:
-            return http.client.HTTPSConnection(
-                self.host, self.port, timeout=timeout_s, context=ssl.create_default_context()
-            )
+            context = trusting("ca", self.authorities)
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout_s, context=context)
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
 
     def unreachable(self, error: OSError | http.client.HTTPException) -> Failure:

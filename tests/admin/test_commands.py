@@ -54,6 +54,7 @@ IN_OTHER_TESTS = {
     ("compact",),
     ("inbox", "tail"),
     ("import",),
+    ("sim",),
 }
 
 ARGUMENTS = {

@@ -212,6 +212,23 @@ def test_https_is_trusted_when_the_system_does(
         assert asked == [], "the token was not sent"
 
 
+def test_https_is_trusted_when_an_authority_of_ones_own_says_so(
+    home: Home, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    with listening(context=context) as (port, asked):
+        far = ("--url", f"https://127.0.0.1:{port}", "--token-file", str(home.token_file()))
+        assert home.run("contexts", "add", "far", *far, "--ca", str(certificate)).exit_code == 0
+        refused = home.run("--context", "far", "status")
+    assert (refused.exit_code, refused.stderr) == (EX_NOPERM, "roost: not you\n")
+    assert b"Bearer a-token" in asked[0]
+    assert home.run("contexts", "add", "far", *far, "--ca", "/nowhere/ca.pem").exit_code == 0
+    missing = home.run("--context", "far", "status")
+    assert (missing.exit_code, missing.stderr) == (EX_NOINPUT, "roost: ca /nowhere/ca.pem: No such file or directory\n")
+
+
 # --- files ---
 
 
@@ -281,8 +298,8 @@ def test_contexts_are_added_listed_and_removed(home: Home) -> None:
     listed = json.loads(home.run("contexts", "list", "--json").stdout)["contexts"]
     assert listed == [{"name": 'my "lab" ♟', "socket": "/run/a b.sock"}, expected]
     table = home.run("contexts", "list").stdout.splitlines()
-    assert table[0].split() == ["CONTEXT", "BROKER", "TOKEN", "FILE", "INSECURE"]
-    assert table[2].split() == ["prod", "http://far.example:7301", token, "yes"]
+    assert table[0].split() == ["CONTEXT", "BROKER", "TOKEN", "FILE", "CA", "INSECURE"]
+    assert table[2].split() == ["prod", "http://far.example:7301", token, "-", "yes"]
     assert home.run("contexts", "add", "prod", "--socket", "/other").exit_code == 0, "it is changed"
     assert json.loads(home.run("contexts", "remove", 'my "lab" ♟', "--json").stdout) == {"name": 'my "lab" ♟'}
     assert json.loads(home.run("contexts", "list", "--json").stdout)["contexts"] == [
@@ -298,7 +315,8 @@ def test_contexts_are_added_listed_and_removed(home: Home) -> None:
     [
         ("x",), ("x", "--url", "http://a:1"), ("x", "--url", "a:1", "--token-file", "t"), ("", "--socket", "/x"),
         ("a\nb", "--socket", "/x"), ("x", "--socket", "/x\n"), ("x", "--socket", "/x", "--token-file", "t"),
-        ("x", "--socket", "/x", "--url", "http://a:1", "--token-file", "t"),
+        ("x", "--socket", "/x", "--url", "http://a:1", "--token-file", "t"), ("x", "--socket", "/x", "--ca", "c"),
+        ("x", "--url", "http://a:1", "--token-file", "t", "--ca", "c"),
     ],
 )  # fmt: skip
 def test_a_context_that_makes_no_sense(home: Home, args: tuple[str, ...]) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,12 +193,40 @@ def test_the_story_on_a_pipe_is_plain_text_with_a_table_and_the_verdict(tmp_path
     assert "\x1b" not in demo.stdout
     assert demo.stderr == ""
     lines = demo.stdout.splitlines()
-    assert lines[-5].startswith("✓ verdict: pass")
-    assert "roost serve --web 127.0.0.1:7380" in lines[-3], "and how to go on in a browser"
+    assert lines[-2].startswith("✓ verdict: pass")
+    assert "--stay" in lines[-1], "and how to go on in a browser"
     assert sum(line.startswith(f"{number}. ") for number in range(1, 9) for line in lines) == 8
     first = next(line for line in lines if line.strip().startswith("alice") and "Saturday" in line)
     assert first.split()[-7:] == ["→1", "→1", "→1", "→1", "1", "1", "·"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_at_the_end_there_is_a_chat_page_with_two_users(tmp_path: Path, number: int) -> None:
+    env = {**environment(tmp_path), "TMPDIR": str(tmp_path)}
+    demo = subprocess.Popen(
+        [*COMMAND, "demo", "--stay"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert demo.stdout is not None
+    with demo.stdout:
+        told = next(line for line in demo.stdout if "log in as anna" in line)
+        page = re.search(r"http://[0-9.]+:[0-9]+/", told)
+        assert page is not None
+        with urllib.request.urlopen(page[0], timeout=WAIT_S) as answer:  # noqa: S310
+            assert b"<html" in answer.read()
+        with urllib.request.urlopen(f"{page[0]}v1/users", timeout=WAIT_S) as answer:  # noqa: S310
+            assert [row["name"] for row in json.load(answer)["users"]] == ["anna", "ben"]
+        demo.send_signal(number)
+        assert demo.stdout.read().splitlines()[-1] == "the demo is over"
+        assert demo.wait(WAIT_S) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_does_not_stay(tmp_path: Path) -> None:
+    demo = subprocess.run(
+        [*COMMAND, "demo", "--json", "--stay"], env=environment(tmp_path), capture_output=True, check=False
+    )
+    assert demo.returncode == EX_USAGE
 
 
 def test_nobody_listens_to_the_story(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         status, line = refused(tmp_path, "--listen", listen)
     assert status == EX_CONFIG
-    assert re.search(rf"cannot listen on {listen}: .*in use", line)
+    assert re.search(rf"cannot listen on listen = {listen}: .*in use", line)
 
 
 def test_a_descriptor_that_is_not_open(tmp_path: Path) -> None:

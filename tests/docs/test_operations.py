@@ -17,7 +17,7 @@ from docs.transcript import INTERRUPT, Ids, Step, steps
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 STEPS = list(steps(PAGE.read_text("utf-8")))
 
-ELSEWHERE = re.compile(r"roost (bench|chat|demo|verify-history)\b")
+ELSEWHERE = re.compile(r"roost (bench|chat|demo|sim|verify-history)\b")
 """Commands that other pages and tests are about."""
 
 ASKS = re.compile(r"roost (users (add|passwd|remove)|erase|groups delete)\b(?!.*(--yes|--password-fd))")

@@ -83,12 +83,15 @@ def test_every_command_that_is_shown_is_there() -> None:
 
 
 def test_the_file_of_the_operations_page_is_the_defaults(tmp_path: Path) -> None:
-    (text,) = blocks(OPERATIONS, "toml")
+    text, *parts = blocks(OPERATIONS, "toml")
     file = tmp_path / "roost.toml"
     file.write_text(text)
     assert load(file) == Config()
+    for part in parts:
+        file.write_text(part)
+        assert load(file) != Config()
     tree = tomllib.loads(text)
-    for section in ("retention", "journal", "store", "passwords"):
+    for section in ("tls", "retention", "journal", "store", "passwords"):
         named = {field.name for field in msgspec.structs.fields(type(getattr(Config(), section)))}
         assert set(tree[section]) == named
     assert set(tree) == {field.name for field in msgspec.structs.fields(Config)}

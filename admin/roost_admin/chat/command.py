@@ -8,7 +8,6 @@ import click
 from roost_admin.failures import (
     EX_CONFIG,
     EX_DATAERR,
-    EX_NOINPUT,
     EX_NOPERM,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
@@ -110,12 +109,9 @@ def _tls(wanted: bool, authorities: Path | None) -> "bool | ssl.SSLContext":
         return False
     if authorities is None:
         return True
-    import ssl
+    from roost_admin.authorities import trusting
 
-    try:
-        return ssl.create_default_context(cafile=authorities)
-    except OSError as error:  # ssl.SSLError is one
-        raise Failure(f"--ca {authorities}: {error.strerror or error}", EX_NOINPUT) from error
+    return trusting("--ca", authorities)
 
 
 def _chat(

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +20,14 @@ if TYPE_CHECKING:
     from roost_admin.demo.document import Document
     from roost_admin.demo.story import Story
 
-WEB = "127.0.0.1:7380"
-"""Where the pages say that browsers find a broker."""
-
 SIGNALLED = 128
 """A shell's exit status for a process that a signal ended is this and the signal's number."""
 
 HISTORY = "history.ndjson"
 
-BROWSER = f"""Now in a browser: start a broker of your own, make two users, and open http://{WEB} twice:
-    roost serve --web {WEB}
-    roost users add alice
-    roost users add bob"""
+BROWSER = (
+    "`roost demo --stay` ends with a chat page for your browser, at http://127.0.0.1:7380, and two users to try it"
+)
 
 
 @click.command("demo")
@@ -41,8 +38,13 @@ BROWSER = f"""Now in a browser: start a broker of your own, make two users, and 
     metavar="DIR",
     help="Keep everything in DIR, which must be new or empty: store, logs, journals of the devices, history.",
 )
+@click.option(
+    "--stay/--no-stay",
+    default=None,
+    help="At the end, serve the chat page and the console, with two users, until Ctrl-C. [on a terminal]",
+)
 @click.pass_context
-def demo(context: click.Context, as_json: bool, keep: Path | None) -> None:
+def demo(context: click.Context, as_json: bool, keep: Path | None, stay: bool | None) -> None:
     """Play a story on real processes, and let the oracle judge it: a broker, and seven devices of three users.
 
     Devices go off and come back, a second PC kicks the first, the broker is killed with -9 and restarted, an answer
@@ -51,6 +53,7 @@ def demo(context: click.Context, as_json: bool, keep: Path | None) -> None:
     \b
     Example:
         roost demo
+        roost demo --stay
         roost demo --json | jq .verdict
         roost demo --keep run && roost verify-history run/history.ndjson
     """
@@ -59,6 +62,10 @@ def demo(context: click.Context, as_json: bool, keep: Path | None) -> None:
     from roost_admin.demo.story import Story
     from roost_admin.output import show_document
 
+    if stay and as_json:
+        raise click.UsageError("--json is for the story alone; it does not go with --stay")
+    if stay is None:
+        stay = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     story = Story(quiet=as_json)
     with _folder(keep) as folder:
         outcome = _play(folder, story)
@@ -70,7 +77,10 @@ def demo(context: click.Context, as_json: bool, keep: Path | None) -> None:
         story.ending(outcome, DEVICES)
         if keep is not None:
             click.echo(f"everything is kept in {keep}; check it again with: roost verify-history {keep / HISTORY}")
-        click.echo(BROWSER)
+        if stay and outcome.passed:
+            _stay()
+        else:
+            click.echo(BROWSER)
     context.exit(0 if outcome.passed else 1)
 
 
@@ -107,6 +117,21 @@ def _play(folder: Path, story: "Story") -> "Document | int":
             if isinstance(error, Failure | SystemExit):  # SystemExit: nobody reads the story any more
                 raise error from None
             raise
+
+
+def _stay() -> None:
+    """Serve the pages to the end. Raises Failure."""
+    import trio
+
+    from roost_admin.demo.open_site import stay
+    from roost_admin.failures import EX_UNAVAILABLE
+    from roost_broker.config import ListenerUnusable
+
+    with _folder(None) as folder:
+        try:
+            trio.run(stay, folder)
+        except ListenerUnusable as error:
+            raise Failure(str(error), EX_UNAVAILABLE) from error
 
 
 async def _until_signal(folder: Path, story: "Story", history: "TextIO") -> "Document | int":
