@@ -144,7 +144,7 @@ class Loop:
 
         Raises OSError when no file descriptor is left, and BrokenPromise when it is refused at once.
         """
-        host, port = address or self._target.address
+        host, port = address or self._target.addresses.get(login.terminal, self._target.address)
         opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         opened.setblocking(False)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -20,7 +20,19 @@ from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run
 from roost_benchmarks.steps import Measured, Step, in_turn
 from roost_benchmarks.target import Target
-from roost_benchmarks.workloads import administration, catchup, group, growth, idle, pairs, size, slow, storm, web
+from roost_benchmarks.workloads import (
+    administration,
+    browsers,
+    catchup,
+    group,
+    growth,
+    idle,
+    pairs,
+    size,
+    slow,
+    storm,
+    web,
+)
 
 SHAPES: Final = ((1, 1), (10, 1), (10, 16), (20, 64))
 """Pairs and messages in flight for each: W1."""
@@ -54,6 +66,8 @@ FLOOR_ROUNDS: Final = 60
 """Commits of each size for it: under a second."""
 
 ROUNDS_ALONE: Final = 2
+MIXED_DEVICES: Final = 2_000
+"""W10, mixed: as many of each kind as the other forms have in all."""
 """Of a workload that only roost can run."""
 
 
@@ -164,7 +178,9 @@ def _admin(_: Sequence[str]) -> Iterator[Step]:
 def _web(_: Sequence[str]) -> Iterator[Step]:
     for number in range(ROUNDS_ALONE):
         for form in web.FORMS if number % 2 == 0 else web.FORMS[::-1]:
-            yield _own("W10", "web", form, number, web.run, web.WebOptions(form=form))
+            devices = MIXED_DEVICES if form == "mixed" else web.WebOptions().devices
+            yield _own("W10", "web", form, number, web.run, web.WebOptions(form=form, devices=devices))
+        yield _own("W11", "browsers", "browsers", number, browsers.run, browsers.BrowsersOptions())
 
 
 def _without_options(work: Callable[[Path, Progress], Run]) -> Callable[[Path, None, Progress], Run]:

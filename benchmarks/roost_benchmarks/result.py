@@ -12,6 +12,8 @@ Units stand last in every name. The names that goals and pictures look for:
 | W6       | storm   | devices, backlog                         | log_ins_per_s, time_to_live_s                       |
 | W7       | slow    | healthy, stalled                         | messages_per_s, memory_growth_bytes                 |
 | W8       | size    | entries, pairs, window                   | messages_per_s, cost_us_per_message                 |
+| W10      | web     | form, devices                            | as W3; mixed: also tcp_p50_ms, websocket_p50_ms, …  |
+| W11      | browsers| body_bytes                               | messages_per_s                                      |
 | growth   | CURVE   | CURVE: where on it, and what was fixed   | cost_us_per_message; `name` is the option that grows|
 
 `latency_ms` is from send (W2: from when it was due) to the last device that had to get it; for W6 from connect to live.
@@ -77,7 +79,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """One workload against one broker, once."""
 
     workload: str
-    """`W1` … `W8`, or `growth`."""
+    """`W1` … `W11`, or `growth`."""
     name: str
     broker: str
     """`roost`, `mosquitto`, `prosody`."""

@@ -1,7 +1,7 @@
 """What a workload runs against, and the measuring of what the run costs there and here."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -26,6 +26,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """What it has done with a message when it acknowledges it."""
     dialect: Dialect
     address: Address
+    addresses: Mapping[str, Address] = {}
+    """By terminal type: of those that do not connect to `address`."""
     pids: tuple[int, ...]
     """Its processes; none if it is on another machine."""
     users: tuple[str, ...]

@@ -85,14 +85,19 @@ def why_no_browser() -> str:
     return "" if CHROMIUM.exists() else f"chromium was installed, but not as {CHROMIUM}"
 
 
-@contextmanager
-def running_chromium() -> Iterator[Browser]:
-    """A browser with nothing in it. Skips if there is none, but fails in CI."""
+def require_chromium() -> None:
+    """Skip the test if there is no browser, but fail in CI."""
     reason = why_no_browser()
     if reason and os.environ.get("CI"):
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    """A browser with nothing in it. Skips if there is none, but fails in CI."""
+    require_chromium()
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS), headless=True)

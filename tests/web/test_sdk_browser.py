@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("web.browser", reason="the tests in a browser are not here")
-
 CONFORMANCE = Path(__file__).parent / "sdk" / "conformance.js"
 
 CHECK_STORAGE = """async () => {

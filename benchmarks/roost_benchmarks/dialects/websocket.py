@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from roost_benchmarks.dialects.port import BrokenPromise, Login, Publisher, Wire
+from roost_benchmarks.dialects.port import BrokenPromise, Dialect, Login, Publisher, Wire
 from roost_benchmarks.dialects.roost import KEEPALIVE_S, RoostDialect
 from roost_protocol import codec, websocket
 from roost_protocol.frames import Ack, Connack, Connect, Frame, Ping, Publish
@@ -165,6 +165,28 @@ class BinaryDialect:
     def publisher(self, login: Login, to: str, body_bytes: int) -> BinaryPublisher:
         """See `Dialect.publisher`."""
         return BinaryPublisher(self._inner.publisher(login, to, body_bytes))
+
+
+class MixedDialect:
+    """See `Dialect`: devices of one terminal type come over WebSocket, in the binary form, all others over TCP."""
+
+    name = "roost over TCP and WebSocket"
+
+    def __init__(self, over_websocket: str) -> None:
+        self._over_websocket = over_websocket
+        self._tcp = RoostDialect()
+        self._binary = BinaryDialect()
+
+    def wire(self, login: Login) -> Wire:
+        """See `Dialect.wire`."""
+        return self._of(login).wire(login)
+
+    def publisher(self, login: Login, to: str, body_bytes: int) -> Publisher:
+        """See `Dialect.publisher`."""
+        return self._of(login).publisher(login, to, body_bytes)
+
+    def _of(self, login: Login) -> Dialect:
+        return self._binary if login.terminal == self._over_websocket else self._tcp
 
 
 class _Head(msgspec.Struct):

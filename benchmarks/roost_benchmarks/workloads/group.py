@@ -1,7 +1,7 @@
 """W3, group: one sender, a group, and the time until the last of its devices has the message. One message at a time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
@@ -39,45 +39,24 @@ class GroupOptions(Struct, frozen=True, kw_only=True):
         return 1 + self.members
 
 
-class _FanOut:
-    """The messages under way, and the devices that do not have them yet."""
+class _Part:
+    """Some of the devices, and when the last of them had each message."""
 
-    def __init__(self, sender: Device, devices: Sequence[Device], publisher: Publisher) -> None:
-        self._sender = sender
-        self._publisher = publisher
+    def __init__(self, devices: Sequence[Device], due_ns: list[int]) -> None:
         self._wires = [device.wire for device in devices]
+        self._due_ns = due_ns
         self._reached = 0
         """Devices that have the oldest message under way, and perhaps reads that brought one of them a later one."""
-        self._due_ns: list[int] = []
         self.latencies_ns: list[int] = []
         """From when a message was due until the last device had it."""
         for device in devices:
             device.on_delivered = self._delivered
 
-    @property
-    def complete(self) -> int:
-        """Messages that every device has."""
-        return len(self.latencies_ns)
-
-    def send(self, due_ns: int) -> None:
-        """Send one message, which was due at this moment."""
-        self._due_ns.append(due_ns)
-        self._sender.send(self._publisher.frames(1))
-
-    def is_complete(self) -> bool:
-        """Whether every device has everything that was sent."""
-        return len(self.latencies_ns) == self._publisher.n
-
-    def is_drained(self) -> bool:
-        """Whether, besides, everything is acknowledged."""
-        return self.is_complete() and self._sender.wire.settled == self._publisher.n
-
-    def checked(self) -> int:
+    def checked(self, messages: int) -> int:
         """Everything is delivered: count it, and see that nothing more than that was. Raises BrokenPromise."""
-        if any(wire.delivered != self._publisher.n for wire in self._wires):
+        if any(wire.delivered != messages for wire in self._wires):
             raise BrokenPromise("a device got more messages than were published")
-        check_own(self._sender, self._publisher.n)
-        return self._publisher.n * len(self._wires)
+        return messages * len(self._wires)
 
     def _delivered(self) -> None:
         # Looking at every device for each delivery would cost more than the delivery: only when as many reads have
@@ -89,13 +68,59 @@ class _FanOut:
         if done > len(self._due_ns):
             raise BrokenPromise("every device got more messages than were published")
         now = time.perf_counter_ns()
-        while self.complete < done:
-            self.latencies_ns.append(now - self._due_ns[self.complete])
+        while len(self.latencies_ns) < done:
+            self.latencies_ns.append(now - self._due_ns[len(self.latencies_ns)])
         self._reached = sum(1 for wire in self._wires if wire.delivered > done)
 
 
-def run(target: Target, options: GroupOptions, progress: Progress) -> Run:
-    """One run. Raises BrokenPromise when a message is missed, doubled or refused; RuntimeError for too few accounts."""
+class _FanOut:
+    """The messages under way, and the devices that do not have them yet."""
+
+    def __init__(self, sender: Device, parts: Mapping[str, Sequence[Device]], publisher: Publisher) -> None:
+        self._sender = sender
+        self._publisher = publisher
+        self._due_ns: list[int] = []
+        self.parts = {name: _Part(devices, self._due_ns) for name, devices in parts.items()}
+
+    @property
+    def complete(self) -> int:
+        """Messages that every device has."""
+        return min(len(part.latencies_ns) for part in self.parts.values())
+
+    @property
+    def latencies_ns(self) -> list[int]:
+        """From when a message was due until the last device of all had it."""
+        each = zip(*(part.latencies_ns for part in self.parts.values()), strict=False)
+        return [max(latencies) for latencies in each]
+
+    def send(self, due_ns: int) -> None:
+        """Send one message, which was due at this moment."""
+        self._due_ns.append(due_ns)
+        self._sender.send(self._publisher.frames(1))
+
+    def is_complete(self) -> bool:
+        """Whether every device has everything that was sent."""
+        return self.complete == self._publisher.n
+
+    def is_drained(self) -> bool:
+        """Whether, besides, everything is acknowledged."""
+        return self.is_complete() and self._sender.wire.settled == self._publisher.n
+
+    def checked(self) -> int:
+        """Everything is delivered: count it, and see that nothing more than that was. Raises BrokenPromise."""
+        check_own(self._sender, self._publisher.n)
+        return sum(part.checked(self._publisher.n) for part in self.parts.values())
+
+
+ALL: Final[Mapping[str, Sequence[str]]] = {"all": TERMINALS}
+
+
+def run(target: Target, options: GroupOptions, progress: Progress, parts: Mapping[str, Sequence[str]] = ALL) -> Run:
+    """One run. Raises BrokenPromise when a message is missed, doubled or refused; RuntimeError for too few accounts.
+
+    `parts` are terminal types whose devices are looked at apart, by what they are called; if there is more than one,
+    each has its own figures.
+    """
     sender_name, *members = target.first_users(options.users)
     target.make_group(options.group, [sender_name, *members])
     with Loop(target) as loop:
@@ -103,7 +128,8 @@ def run(target: Target, options: GroupOptions, progress: Progress) -> Run:
         (sender,) = loop.log_in([sender_login])
         devices = loop.log_in(logins, lambda count: progress.update(0.0, f"{count} of {len(logins)} logged in"))
         publisher = target.dialect.publisher(sender_login, f"group/{options.group}", options.body_bytes)
-        fan_out = _FanOut(sender, devices, publisher)
+        apart = {name: [each for each in devices if each.login.terminal in types] for name, types in parts.items()}
+        fan_out = _FanOut(sender, apart, publisher)
         _send(loop, fan_out, options, options.warm_up_messages, Unseen())
         loop.run(fan_out.is_drained, STALL_S)
         warm = fan_out.complete
@@ -124,6 +150,7 @@ def run(target: Target, options: GroupOptions, progress: Progress) -> Run:
         figures={
             "messages_per_s": round(messages / meter.seconds, 2),
             "deliveries_per_s": round(messages * len(devices) / meter.seconds, 1),
+            **(_figures_of(fan_out, warm) if len(parts) > 1 else {}),
         },
         latency_ms=latency.shown_ms(),
         hdr=latency.encoded(),
@@ -132,6 +159,15 @@ def run(target: Target, options: GroupOptions, progress: Progress) -> Run:
         oracle=Oracle(entries_checked=checked),
         seconds=round(meter.seconds, 2),
     )
+
+
+def _figures_of(fan_out: _FanOut, warm: int) -> dict[str, float]:
+    """The latency of each part, in ms: until the last of its own devices had a message."""
+    figures = {}
+    for name, part in fan_out.parts.items():
+        shown = Latency().record_all(part.latencies_ns[warm:]).shown_ms()
+        figures |= {f"{name}_{which}_ms": shown[which] for which in ("p50", "p99")}
+    return figures
 
 
 def _logins(target: Target, sender: str, members: Sequence[str], options: GroupOptions) -> list[Login]:

@@ -1,4 +1,7 @@
-"""W10, web: W3 with devices over TCP, over WebSocket, or over WebSocket in JSON; the suite alternates."""
+"""W10, web: W3 with devices over TCP, over WebSocket, or over WebSocket in JSON; the suite alternates.
+
+*Mixed*: each member has a device over TCP and one over WebSocket, and each kind has its own figures.
+"""
 
 import socket
 from pathlib import Path
@@ -8,14 +11,16 @@ from msgspec import Struct, structs
 
 from roost_benchmarks.brokers.roost import Roost
 from roost_benchmarks.dialects.port import Dialect
-from roost_benchmarks.dialects.websocket import BinaryDialect, JsonDialect
+from roost_benchmarks.dialects.websocket import BinaryDialect, JsonDialect, MixedDialect
 from roost_benchmarks.progress import Progress
 from roost_benchmarks.result import Run
 from roost_benchmarks.workloads import group
 from roost_benchmarks.workloads.group import GroupOptions
+from roost_benchmarks.workloads.pairs import TERMINALS
 
-Form = Literal["tcp", "websocket", "json"]
-FORMS: Final[tuple[Form, ...]] = ("tcp", "websocket", "json")
+Form = Literal["tcp", "websocket", "json", "mixed"]
+FORMS: Final[tuple[Form, ...]] = ("tcp", "websocket", "json", "mixed")
+OVER_TCP, OVER_WEBSOCKET = TERMINALS[:2]
 
 
 class WebOptions(Struct, frozen=True, kw_only=True):
@@ -35,11 +40,15 @@ def run(folder: Path, options: WebOptions, progress: Progress) -> Run:
         port = int(free.getsockname()[1])
     users = [f"user{number}" for number in range(fan_out.users)]
     with Roost(toml=f'web_listen = "127.0.0.1:{port}"\n').start(folder, users) as started:
-        target = started
-        if options.form != "tcp":
+        target, parts = started, group.ALL
+        if options.form == "mixed":
+            parts = {"tcp": (OVER_TCP,), "websocket": (OVER_WEBSOCKET,)}
+            addresses = {OVER_WEBSOCKET: ("127.0.0.1", port)}
+            target = structs.replace(started, dialect=MixedDialect(OVER_WEBSOCKET), addresses=addresses)
+        elif options.form != "tcp":
             dialect: Dialect = BinaryDialect() if options.form == "websocket" else JsonDialect()
             target = structs.replace(started, dialect=dialect, address=("127.0.0.1", port))
-        measured = group.run(target, fan_out, progress)
+        measured = group.run(target, fan_out, progress, parts)
     return structs.replace(
         measured, workload="W10", name="web", options={"form": options.form, "devices": options.devices}
     )
