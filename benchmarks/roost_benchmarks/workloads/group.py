@@ -163,7 +163,7 @@ def run(target: Target, options: GroupOptions, progress: Progress, parts: Mappin
 
 def _figures_of(fan_out: _FanOut, warm: int) -> dict[str, float]:
     """The latency of each part, in ms: until the last of its own devices had a message."""
-    figures = {}
+    figures: dict[str, float] = {}
     for name, part in fan_out.parts.items():
         shown = Latency().record_all(part.latencies_ns[warm:]).shown_ms()
         figures |= {f"{name}_{which}_ms": shown[which] for which in ("p50", "p99")}
