@@ -77,7 +77,7 @@ def add(
     Example:
         roost contexts add lab --socket /run/roost/admin.sock
         roost contexts add prod --url https://a.example:7443 --token-file ~/.token
-        roost contexts add site --url https://b.lan:7443 --token-file ~/.token --ca our-ca.pem
+        roost contexts add b --url https://b.lan:7443 --token-file t --ca our.pem
     """
     from msgspec import to_builtins
 

@@ -8,7 +8,6 @@ import click
 import trio
 
 import roost
-from roost_broker.config import Config
 
 WEB = "127.0.0.1:7380"
 """Where the pages say that browsers find a broker."""
@@ -39,7 +38,7 @@ async def stay(folder: Path) -> None:
 
     Raises what a broker raises that cannot start.
     """
-    config = Config(
+    broker_here = roost.Broker(
         data=str(folder / "site"),
         listen="127.0.0.1:0",
         web_listen=free_web_address(),
@@ -47,7 +46,7 @@ async def stay(folder: Path) -> None:
         web_admin_loopback="admin",
     )
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async with roost.Broker(config) as broker:
+        async with broker_here as broker:
             for user in USERS:
                 await broker.create_user(user, PASSWORD)
             await _talk(broker.addresses[0])
