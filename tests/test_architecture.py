@@ -91,7 +91,7 @@ OUTSIDE = {
     },
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},
-    "roost_benchmarks": {"msgspec", "click", "rich", "argon2", "hdrh", "matplotlib"},
+    "roost_benchmarks": {"msgspec", "click", "rich", "argon2", "hdrh", "matplotlib", "playwright"},
     "roost_web": set(),
 }
 """What each package may import that is neither ours nor Python's: nobody gets a dependency unawares."""
