@@ -216,10 +216,11 @@ class Player:
                     await self._leave.wait()
                     nursery.cancel_scope.cancel()
         except LoginRefused as refused:
-            task_status.started(Ending(refused.reason.name, refused.origin and refused.origin.by))
+            task_status.started(Ending(refused.reason.name, _by(refused.origin)))
         except ValueError as error:
-            assert "password, a token" in str(error), error  # it was told that its token is worth nothing
-            task_status.started(Ending("BAD_USER_NAME_OR_PASSWORD", None))
+            if "give connect() a password, a token" not in str(error):
+                raise
+            task_status.started(Ending("BAD_USER_NAME_OR_PASSWORD", None))  # it was told so, and dropped the token
         finally:
             self._session, self.online = None, False
             self._left.set()
@@ -241,7 +242,7 @@ class Player:
                 self._held.clear()
                 self.starts += 1
             case roost.Connected(took_over=origin):
-                self.online, self.took_over = True, origin and origin.by
+                self.online, self.took_over = True, _by(origin)
                 self.presence.clear()
             case roost.Disconnected():
                 self.online = False
@@ -281,8 +282,20 @@ class Player:
             terminals.discard(terminal)
 
 
-async def outcome_of(publication: roost.Publication) -> str:
+def published(
+    session: roost.Session, to: str, body: roost.Body, content_type: str | None
+) -> roost.Publication | PublishRefused:
+    """Publish without waiting; what is too large for any broker is refused at once."""
+    try:
+        return session.publish_nowait(to, body, content_type)
+    except PublishRefused as refused:
+        return refused
+
+
+async def outcome_of(publication: roost.Publication | PublishRefused) -> str:
     """What became of a publish: `stored`, or the name of the reason."""
+    if isinstance(publication, PublishRefused):
+        return publication.reason.name
     with trio.fail_after(WAIT_S):
         try:
             await publication.settled()
