@@ -72,6 +72,8 @@ class SessionCore:
         self.incarnation = saved.incarnation
         self.epoch = saved.epoch
         self.token = saved.token
+        self.stay_away = saved.ended
+        """Why this device must not log in by itself, as the broker said before (JSON); until the first log-in."""
         self.head = self.held.seq
         self.granted: Granted | None = None
         self.connected = False
@@ -118,6 +120,7 @@ class SessionCore:
         self.epoch, self.granted, self.head = connack.epoch, granted, connack.head
         self.incarnation = connack.incarnation or self.incarnation
         self.token = connack.token or self.token
+        self.stay_away = None
         self.writer.note_login(connack.epoch, connack.incarnation, connack.token)
         self._ack_sent = connack.position
         self.connected = True

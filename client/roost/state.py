@@ -37,6 +37,8 @@ class Saved(Struct, frozen=True, kw_only=True):
     incarnation: str | None = None
     epoch: int | None = None
     token: str | None = None
+    ended: str | None = None
+    """The broker's word that the session is over for this device, in JSON; until the next log-in."""
     n: int = 0
     """The highest count given to a publish."""
     settled_n: int = 0
@@ -55,6 +57,8 @@ class Changes(Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     token: str | None = None
     """Empty: there is none any more."""
+    ended: str | None = None
+    """Likewise."""
     n: int | None = None
     settled_n: int | None = None
     added: tuple[SavedPublish, ...] = ()
@@ -136,6 +140,8 @@ def fields_changed(changes: Changes) -> dict[str, int | str | None]:
     }
     if changes.token is not None:
         fields["token"] = changes.token or None
+    if changes.ended is not None:
+        fields["ended"] = changes.ended or None
     if changes.position is not None:
         fields["last_seq"], fields["last_id"] = changes.position
     return fields

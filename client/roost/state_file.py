@@ -16,13 +16,13 @@ from roost.state import Changes, Saved, SavedPublish, check_owner, fields_change
 _APPLICATION_ID = 0x726F6F73
 """`roos` in ASCII: tells a state file from any other SQLite file (https://sqlite.org/pragma.html#pragma_application_id)."""
 
-_VERSION = 1
-"""Version of the tables, in `user_version`. A newer one is refused."""
+_VERSION = 2
+"""Version of the tables, in `user_version`. A newer one is refused; version 1 had no `ended`, and gets it."""
 
 _TABLES = """
 CREATE TABLE device (
     user TEXT NOT NULL, terminal TEXT NOT NULL, device TEXT, last_seq INTEGER, last_id TEXT, incarnation TEXT,
-    epoch INTEGER, token TEXT, n INTEGER NOT NULL, settled_n INTEGER NOT NULL
+    epoch INTEGER, token TEXT, n INTEGER NOT NULL, settled_n INTEGER NOT NULL, ended TEXT
 );
 CREATE TABLE publishes (
     n INTEGER PRIMARY KEY, recipient TEXT NOT NULL, content_type TEXT NOT NULL, body NOT NULL
@@ -94,14 +94,15 @@ class FileState:
         database.execute("PRAGMA synchronous=FULL")
         self._check_schema(database, user, terminal)
         row = database.execute(
-            "SELECT user, terminal, device, last_seq, last_id, incarnation, epoch, token, n, settled_n FROM device"
+            "SELECT user, terminal, device, last_seq, last_id, incarnation, epoch, token, n, settled_n, ended "
+            "FROM device"
         ).fetchone()
         if row is None:
             raise StateUnusable(f"{self.path} is damaged: it says nothing about a device; remove it to begin anew")
         publishes = database.execute("SELECT n, recipient, content_type, body FROM publishes ORDER BY n")
         saved = Saved(
             user=row[0], terminal=row[1], device=row[2], last_seq=row[3], last_id=row[4], incarnation=row[5],
-            epoch=row[6], token=row[7], n=row[8], settled_n=row[9],
+            epoch=row[6], token=row[7], n=row[8], settled_n=row[9], ended=row[10],
             unsettled=tuple(SavedPublish(n=n, to=to, content_type=kind, body=body) for n, to, kind, body in publishes),
         )  # fmt: skip
         check_owner(saved, user, terminal, str(self.path))
@@ -115,6 +116,8 @@ class FileState:
             _make(database, user, terminal)
         elif application != _APPLICATION_ID:
             raise StateUnusable(f"{self.path} is no state file of roost")
+        elif version == 1:
+            _bring_up(database)
         elif version != _VERSION:
             raise StateUnusable(
                 f"{self.path} has version {version}, this software knows {_VERSION}: it was written by a newer one"
@@ -138,6 +141,13 @@ def _make(database: sqlite3.Connection, user: str, terminal: str) -> None:
         database.execute(statement)
     database.execute("INSERT INTO device (user, terminal, n, settled_n) VALUES (?, ?, 0, 0)", (user, terminal))
     database.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+    database.execute(f"PRAGMA user_version={_VERSION}")
+    database.execute("COMMIT")
+
+
+def _bring_up(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN")
+    database.execute("ALTER TABLE device ADD COLUMN ended TEXT")
     database.execute(f"PRAGMA user_version={_VERSION}")
     database.execute("COMMIT")
 

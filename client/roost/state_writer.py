@@ -28,6 +28,7 @@ class StateWriter:
         self._incarnation: str | None = None
         self._epoch: int | None = None
         self._token: str | None = None
+        self._ended: str | None = None
         self._n: int | None = None
         self._settled_n: int | None = None
         self._added: dict[int, SavedPublish] = {}
@@ -56,6 +57,12 @@ class StateWriter:
         self._epoch = epoch
         self._incarnation = incarnation or self._incarnation
         self._token = token or self._token
+        self._ended = ""
+        self._changed()
+
+    def note_ended(self, ended: str) -> None:
+        """The session is over for this device: it must not come back by itself, also after a restart."""
+        self._ended = ended
         self._changed()
 
     def note_token_refused(self) -> None:
@@ -135,6 +142,7 @@ class StateWriter:
             incarnation=self._incarnation,
             epoch=self._epoch,
             token=self._token,
+            ended=self._ended,
             n=self._n,
             settled_n=self._settled_n,
             added=tuple(self._added.values()),

