@@ -319,11 +319,23 @@ class Batcher:
         self._takes.append((self._taken + len(self._queue), trio.current_time()))
         while len(self._takes) > 1 and self._takes[1][0] <= self._taken:
             self._takes.popleft()
-        if not self.full:
-            self._room.unpark_all()
+        if self._room:
+            self._let_in()
         arrivals = self._arrivals.take(len(batch))
         riders = [_Queued(rider, self._rider_settled, 0, 1) for rider in self._riders()]
         return _Batch(riders + batch, arrivals, trio.current_time())
+
+    def _let_in(self) -> None:
+        """Wake as many of those who wait for room as will fill it, the first that came first.
+
+        To wake all each time would cost more than a batch when there are many. When nothing is left in the queue, none
+        may be left waiting: there is no further batch to wake them.
+        """
+        if not self._queue:
+            self._room.unpark_all()
+        elif not self.full:
+            room = self._operations_max - len(self._queue)
+            self._room.unpark(count=max(1, room // self._limits.publish_max))
 
     def _settle(self, batch: list[_Queued], outcome: list[OperationResult]) -> None:
         stored = 0

@@ -33,6 +33,13 @@ AT_ONCE = frozenset(
         "limits.connections_per_address_max",
         "limits.takeovers_max",
         "limits.takeover_window_s",
+        "limits.login_failures_per_address_max",
+        "limits.login_failures_per_user_max",
+        "limits.login_failures_window_s",
+        "limits.login_wait_max_s",
+        "limits.login_failures_kept_max",
+        "limits.rate_wait_max_s",
+        "limits.queue_wait_max_s",
         "limits.subscriptions_max",
         "limits.fetch_max",
         "limits.trim_slice_max",
@@ -50,6 +57,10 @@ NEW_CONNECTIONS = frozenset(
         "limits.write_timeout_s",
         "limits.write_buffer_bytes_max",
         "limits.read_bytes_max",
+        "limits.user_messages_max",
+        "limits.user_bytes_max",
+        "limits.user_rate_window_s",
+        "limits.user_rates_kept_max",
     }
 )
 """In force for connections that begin after it."""

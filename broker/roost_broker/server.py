@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import trio
 
+from roost_broker.addresses import address_block
 from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
@@ -67,7 +68,7 @@ class Server:
         """Serve a connection that was accepted, to its end. Never raises."""
         metrics = self._core.metrics
         link = Link(transport, self._core.nursery, self._core.limits, metrics.traffic)
-        full = self._is_full(transport.host)
+        full = self._is_full(address_block(transport.host))
         metrics.accepted += 1
         if full is not None:
             metrics.no_place[full.limit] += 1
@@ -88,7 +89,7 @@ class Server:
 
     async def _give_place(self, link: Link) -> None:
         """Serve a connection to its end, and count it until then."""
-        host = link.transport.host
+        host = address_block(link.transport.host)
         self._from[host] += 1
         try:
             await self._serve_link(link)

@@ -68,6 +68,15 @@ async def test_so_many_from_one_address(house: House) -> None:
     await house.log_in("bob", host="10.0.0.2")
 
 
+@in_house(limits={"connections_per_address_max": 2})
+async def test_the_addresses_of_one_ipv6_site_are_one(house: House) -> None:
+    """Whoever has one has 2^64 of them."""
+    for number in (1, 2):
+        await house.log_in("alice", "phone" if number == 1 else "pc", host=f"2001:db8::{number}")
+    assert "2001:db8::/64" in (await turned_away(house, "2001:db8::3")).text
+    await house.log_in("bob", host="2001:db8:0:1::1")
+
+
 @in_house(limits={"connections_max": 4, "connections_before_login_max": 4, "connections_per_address_max": 2})
 async def test_one_address_cannot_take_every_place_however_often_it_knocks(house: House) -> None:
     """Those that were turned away linger until their peer has closed: they must not count as taken places."""
