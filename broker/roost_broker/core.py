@@ -15,6 +15,7 @@ import trio
 
 from roost_broker.accounts import Accounts
 from roost_broker.batcher import Batcher, Settlement
+from roost_broker.brakes import BusyBudget
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
 from roost_broker.guesses import Guesses
@@ -111,6 +112,7 @@ class Core:
             after_batch=self._after_batch,
             metrics=self.metrics.batches,
         )
+        self.busy = BusyBudget()
         self.removals = Removals(self)
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""

@@ -110,7 +110,7 @@ class Guesses:
                 reached.append(source)
         return reached
 
-    def remembered(self) -> dict[Kind, int]:
+    def remembered(self) -> dict[str, int]:
         """How many of each kind have failed lately, as far as is known."""
         return {kind: len(recent) for kind, recent in self._recent.items()}
 

@@ -90,7 +90,7 @@ class Exposition:
             "by",
             {kind: guesses.throttled[kind] for kind in KINDS},
         )
-        yield gauges("roost_login_failures_kept", "Who has failed to log in lately.", "by", {**guesses.remembered()})
+        yield gauges("roost_login_failures_kept", "Who has failed to log in lately.", "by", guesses.remembered())
         yield counter("roost_takeovers", "Sessions ended by a log-in of another device.", metrics.takeovers)
         yield counter("roost_received_bytes", "Bytes read from connections.", metrics.traffic.received)
         yield counter("roost_sent_bytes", "Bytes that connections took.", metrics.traffic.sent)
