@@ -32,7 +32,12 @@ ENTRIES_BOUNDS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096,
 BACKLOG_BOUNDS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Up to what an inbox keeps by default."""
 
-Place = Literal["connections_max", "connections_before_login_max", "connections_per_address_max"]
+Place = Literal[
+    "connections_max",
+    "connections_before_login_max",
+    "connections_before_login_per_address_max",
+    "connections_per_address_max",
+]
 """The limit that leaves no place for a further connection."""
 
 Hold = Literal["rate", "queue"]

@@ -30,6 +30,7 @@ AT_ONCE = frozenset(
         "limits.login_timeout_s",
         "limits.connections_max",
         "limits.connections_before_login_max",
+        "limits.connections_before_login_per_address_max",
         "limits.connections_per_address_max",
         "limits.takeovers_max",
         "limits.takeover_window_s",

@@ -40,6 +40,8 @@ class Server:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._from: Counter[str] = Counter()
+        self._strangers_from: Counter[str] = Counter()
+        """Those of them on which nobody has logged in yet."""
         self._turned_away = 0
         self._gone = trio.lowlevel.ParkingLot()
 
@@ -109,6 +111,9 @@ class Server:
         if len(self._core.strangers) >= limits.connections_before_login_max:
             text = f"{limits.connections_before_login_max} connections are not logged in yet"
             return Full("connections_before_login_max", text)
+        if self._strangers_from[host] >= limits.connections_before_login_per_address_max:
+            text = f"{limits.connections_before_login_per_address_max} connections from {host} are not logged in yet"
+            return Full("connections_before_login_per_address_max", text)
         if self._from[host] >= limits.connections_per_address_max:
             text = f"{host} has its {limits.connections_per_address_max} connections"
             return Full("connections_per_address_max", text)
@@ -142,8 +147,13 @@ class Server:
         if core.draining:
             link.disconnect(core.farewell)
             return None
+        host = address_block(link.transport.host)
         core.strangers.add(link)
+        self._strangers_from[host] += 1
         try:
             return await log_in(core, link)
         finally:
             core.strangers.discard(link)
+            self._strangers_from[host] -= 1
+            if not self._strangers_from[host]:
+                del self._strangers_from[host]

@@ -120,6 +120,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections_before_login_max: Annotated[
         int, Bound("connections", 1, 1_000_000, "strangers at the door at once")
     ] = 5_000
+    connections_before_login_per_address_max: Annotated[
+        int, Bound("connections", 1, 1_000_000, "strangers from one address: it cannot keep everybody from the door")
+    ] = 2_500
     connections_per_address_max: Annotated[
         int, Bound("connections", 1, 1_000_000, "one address cannot take every place")
     ] = 10_000

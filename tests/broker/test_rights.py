@@ -74,7 +74,7 @@ class Act:
             case "add by admin":
                 await self._unless_refused(admin.groups.change, "team", GroupChange(add=("bob",)))
             case "block" | "unblock":
-                action = "add" if step.deed == "block" else "remove"
+                action: Literal["add", "remove"] = "add" if step.deed == "block" else "remove"
                 await self.devices["bob"].say(Relation(request=1, kind="block", action=action, user="alice"))
 
     async def _unless_refused(self, act, *args) -> None:  # type: ignore[no-untyped-def]
@@ -126,7 +126,8 @@ async def every_way(house: House, live: Device) -> dict[str, list[str]]:
     for conversation in (GROUP, "user/alice", "user/bob", "user/carol"):
         await late.say(Fetch(request=1, conversation=conversation, limit=200))
         by_conversation += (await late.pick(Page)).entries
-    ways["fetch of conversations"] = texts_of(sorted(by_conversation, key=lambda each: each.seq))
+    by_conversation.sort(key=lambda each: each.seq)
+    ways["fetch of conversations"] = texts_of(by_conversation)
     shown = await house.broker.admin.inboxes.show_bodies("bob", InboxQuery(limit=200))
     ways["admin"] = [entry.text or "" for entry in shown.entries]
     return ways

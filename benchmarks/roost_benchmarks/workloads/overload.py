@@ -85,6 +85,9 @@ class Overload(Struct, frozen=True, kw_only=True):
     """The most in any phase."""
     goodput_share: float
     """Goodput at the highest rate offered, of the best."""
+    goodput_share_of_cpu: float
+    """The same for each second of the processor that the broker had: on a machine that does other things besides, how
+    much it gets changes from one phase to the next."""
     recovery_s: float
     """From the end of the overload until the last of it was settled, nothing was refused, and latency was as before."""
     acknowledged: int
@@ -98,7 +101,8 @@ class Overload(Struct, frozen=True, kw_only=True):
         worst = self.phases[-1]
         return (
             f"overload: best {self.best_per_s:,.0f} messages/s; at {worst.factor:g}x "
-            f"({worst.offered_per_s:,.0f}/s offered) goodput {worst.goodput_per_s:,.0f}/s = {self.goodput_share:.0%}, "
+            f"({worst.offered_per_s:,.0f}/s offered) goodput {worst.goodput_per_s:,.0f}/s = {self.goodput_share:.0%} "
+            f"({self.goodput_share_of_cpu:.0%} for each second of the processor), "
             f"p99 of accepted {worst.p99_ms:,.0f} ms, busy {worst.busy_share:.1%}, "
             f"recovered in {self.recovery_s:.1f} s; {self.acknowledged:,} acknowledged, "
             f"{self.lost} lost, {self.doubled} doubled"
@@ -137,6 +141,7 @@ def run(target: Target, options: OverloadOptions, progress: Progress) -> Overloa
         phases=phases,
         best_per_s=best,
         goodput_share=round(phases[-1].goodput_per_s / best, 4),
+        goodput_share_of_cpu=round(phases[-1].goodput_per_cpu_s / max(closed.goodput_per_cpu_s, 1), 4),
         recovery_s=round(recovery_s, 2),
         acknowledged=sum(member.wire.settled for member in members),
         lost=lost,

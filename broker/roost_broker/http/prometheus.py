@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus, exposition formats: the one that every scraper understands."""
 
-NO_PLACE: tuple[Place, ...] = ("connections_before_login_max", "connections_max", "connections_per_address_max")
+NO_PLACE: tuple[Place, ...] = (
+    "connections_before_login_max",
+    "connections_before_login_per_address_max",
+    "connections_max",
+    "connections_per_address_max",
+)
 
 
 class Exposition:
