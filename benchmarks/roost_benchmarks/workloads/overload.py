@@ -2,9 +2,9 @@
 
 Devices in a ring, each of which publishes to the next. First as much as there is (a closed loop) for the best; then an
 open loop at parts and multiples of that: messages are due at a fixed rate whatever becomes of those before, and a
-device sends as far as its window and what it was told allow. After the last, the least is offered again, and it is
-looked at how long it takes until that is as it was. In the end everything that was acknowledged has to be in the inbox
-of its recipient, once.
+device sends as far as its window and what it was told allow. After the last, little is offered, and it is looked at how
+long it takes until that is served as half of the best was before. In the end everything that was acknowledged has to be
+in the inbox of its recipient, once.
 """
 
 import time
@@ -23,6 +23,8 @@ from roost_benchmarks.target import Meter, Target
 
 FACTORS: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Of the best: what is offered, one after the other."""
+AFTERWARDS: Final = 0.25
+"""Of the best: what is offered when the overload is over, while what is left of it is done besides."""
 TICK_S: Final = 0.002
 """How often what is due is handed to the devices."""
 DRAIN_S: Final = 120.0
@@ -30,7 +32,7 @@ DRAIN_S: Final = 120.0
 BIN_S: Final = 0.1
 """What recovery is looked at in."""
 AS_BEFORE: Final = 3.0
-"""It has recovered when its p99 is no more than so many times that of the same load before."""
+"""It has recovered when its p99 is no more than so many times that of half of the best before."""
 AS_BEFORE_MS: Final = 50.0
 """Or no more than this, where that was very little."""
 
@@ -41,7 +43,7 @@ class OverloadOptions(Struct, frozen=True, kw_only=True):
     devices: int = 1_000
     """At most, each of a user of its own. So many of them offer that their windows hold `under_way_s` of the best: more
     than there is room for in the queue, and no more than can be done in a moment when it is over."""
-    under_way_s: float = 3.0
+    under_way_s: float = 2.0
     closed_devices: int = 200
     """Those who look for the best."""
     body_bytes: int = 128
@@ -131,7 +133,7 @@ def run(target: Target, options: OverloadOptions, progress: Progress) -> Overloa
         for factor in FACTORS:
             phases.append(ring.offer(factor, factor * closed.goodput_per_s))
             if factor == FACTORS[-1]:
-                recovery_s = ring.recover(FACTORS[0] * closed.goodput_per_s, before=phases[1])
+                recovery_s = ring.recover(AFTERWARDS * closed.goodput_per_s, before=phases[1])
             ring.settle()
         lost, doubled = _compared(members)
     best = max(phase.goodput_per_s for phase in phases)
