@@ -22,6 +22,8 @@ is new, for as long as the attack goes on; never longer than the bound for each 
 
 from collections import Counter
 from collections.abc import Sequence
+from heapq import nlargest
+from itertools import islice
 from math import ceil, log2
 from typing import Literal, NamedTuple
 
@@ -32,6 +34,9 @@ from roost_protocol.limits import Limits
 Kind = Literal["address", "user", "device", "admin_address"]
 KINDS: tuple[Kind, ...] = ("address", "user", "device", "admin_address")
 """By what failures are counted. `admin_address`: tokens of admins, apart from the passwords of users."""
+
+LOOKED_AT_MAX = 250
+"""Of each kind looked at when somebody asks who guesses: about a millisecond in all."""
 
 WAIT_FIRST_S = 1.0
 """The first wait: nothing to a person who has mistyped, a thirtieth of what a check of a password allows a program."""
@@ -72,6 +77,15 @@ def of_admin(host: str) -> tuple[Source, ...]:
     return (Source("admin_address", address_block(host)),)
 
 
+class Guesser(NamedTuple):
+    """Somebody whose failures make the next attempt wait, or did until a moment ago."""
+
+    source: Source
+    failures: int
+    refused: int
+    wait_s: int | None
+
+
 class Guesses:
     """Failed log-ins of late. Pure: the caller says what time it is (seconds)."""
 
@@ -109,6 +123,21 @@ class Guesses:
             if len(recent.within(source.key, now)) == self._failures_max(source.kind):
                 reached.append(source)
         return reached
+
+    def guessers(self, now: float, limit: int) -> list[Guesser]:
+        """Those who have failed too often within the window: most refusals first, `limit` at most. Changes nothing.
+
+        Looks at those of each kind who failed last, `LOOKED_AT_MAX` at most.
+        """
+        found = []
+        for kind, recent in self._recent.items():
+            for key in islice(recent.latest_first(now), LOOKED_AT_MAX):
+                source, failures = Source(kind, key), len(recent.within(key, now))
+                if failures >= self._failures_max(kind):
+                    throttled = self._wait(source, now)
+                    wait_s = None if throttled is None else throttled.wait_s
+                    found.append(Guesser(source, failures, recent.refusals(key), wait_s))
+        return nlargest(limit, found, key=lambda each: (each.refused, each.failures))
 
     def remembered(self) -> dict[str, int]:
         """How many of each kind have failed lately, as far as is known."""

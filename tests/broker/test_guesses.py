@@ -102,6 +102,22 @@ def test_it_is_said_once_when_somebody_begins_to_wait() -> None:
     ]  # fmt: skip
 
 
+def test_who_guesses_most_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    guesses = Guesses(FEW)
+    for host, refused in (("192.0.2.1", 2), ("192.0.2.2", 5), ("192.0.2.3", 0)):
+        fail(guesses, of_admin(host), 3, 1.0)
+        for _ in range(refused):
+            guesses.refuse(of_admin(host), 1.0)
+    fail(guesses, of_admin("192.0.2.4"), 2, 1.0)
+    found = [(each.source.key, each.failures, each.refused, each.wait_s) for each in guesses.guessers(1.5, 10)]
+    assert found == [("192.0.2.2", 3, 5, 1), ("192.0.2.1", 3, 2, 1), ("192.0.2.3", 3, 0, 1)]
+    assert len(guesses.guessers(1.5, 2)) == 2
+    assert [each.wait_s for each in guesses.guessers(10.0, 1)] == [None]
+    assert guesses.guessers(301.0, 10) == []
+    monkeypatch.setattr("roost_broker.guesses.LOOKED_AT_MAX", 2)
+    assert [each.source.key for each in guesses.guessers(1.5, 10)] == ["192.0.2.3"]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     guesses = Guesses(Limits(login_failures_kept_max=10))
     for number in range(1_000):
