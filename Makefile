@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web crash deep sim sim-defects clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web bench-overload crash deep sim sim-defects clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -54,6 +54,10 @@ bench-growth: $(VENV)/.ready-dev
 # W3 over TCP, over WebSocket, and over WebSocket in JSON.
 bench-web: $(VENV)/.ready-dev
 	$(BIN)/python -m roost_benchmarks.suite web $(BENCH_ARGS)
+
+# Half to three times of what the broker can do is offered; ends in one line with its figures. A minute and a half.
+bench-overload: $(VENV)/.ready-dev
+	$(BIN)/python -m roost_benchmarks.overload $(BENCH_ARGS)
 
 # What it costs to administer: read-only commands on a large site, and messages beside admins who look on.
 bench-admin: $(VENV)/.ready-dev

@@ -55,8 +55,9 @@ def summary(top: "Top", query: "TopQuery") -> Table:
 
 
 def tables(top: "Top", query: "TopQuery") -> list[Table]:
-    """The busiest, the slowest, and those that flap."""
-    return [_users(top, query), _devices(top, query), _slow(top), _flapping(top)]
+    """The busiest, the slowest, those that flap, and those who guess passwords if there are any."""
+    found = [_users(top, query), _devices(top, query), _slow(top), _flapping(top)]
+    return [*found, _throttled(top)] if top.throttled else found
 
 
 _RATES = (Column("PUB/S", right=True), Column("DEL/S", right=True), Column("ACK/S", right=True))
@@ -104,6 +105,19 @@ def _flapping(top: "Top") -> Table:
     ]  # fmt: skip
     columns = (*_DEVICE, Column("TAKEOVERS", right=True), Column("DAMPED", right=True), Column("WAIT", right=True))
     return Table("flapping", columns, rows, "none")
+
+
+def _throttled(top: "Top") -> Table:
+    rows = [
+        [row.by.replace("_", " "), row.who, str(row.failures), f"{row.refused:,}",
+         "-" if row.wait_s is None else span(row.wait_s)]
+        for row in top.throttled
+    ]  # fmt: skip
+    columns = (
+        Column("BY"), Column("WHO"), Column("FAILURES", right=True), Column("REFUSED", right=True),
+        Column("WAIT", right=True),
+    )  # fmt: skip
+    return Table("throttled: failed log-ins", columns, rows, "none")
 
 
 def amount(value: float) -> str:

@@ -12,6 +12,7 @@ from random import Random
 from typing import NamedTuple, TypeVar, TypeVarTuple
 
 import argon2
+import trio
 
 from roost_broker.config import PasswordConfig
 from roost_broker.offload import Offload
@@ -29,6 +30,10 @@ class PasswordsBusy(Exception):
 
 class PasswordUnfit(ValueError):
     """A new password that cannot be taken; the message says why."""
+
+
+def nothing() -> None:
+    """Have nothing against it."""
 
 
 class Token(NamedTuple):
@@ -52,17 +57,19 @@ class Accounts:
         )
         self._offload = offload
         self._random = random
+        self._turns = trio.Semaphore(limits.password_checks_max)
         self._waiting = 0
         self._waiting_max = limits.password_checks_max + limits.password_queue_max
         # Checked when there is no such user, so that the answer takes the same time.
         self._nobody = self._hasher.hash(random.randbytes(16))
 
-    async def check(self, password_hash: str | None, password: str) -> bool:
+    async def check(self, password_hash: str | None, password: str, may_go_on: Callable[[], None] = nothing) -> bool:
         """Whether this is the password; with `None` (no such user) the answer is no, after the same time.
 
-        Raises PasswordsBusy. A checkpoint; when cancelled, a check under way goes on to its end.
+        `may_go_on` is called when the turn of this check has come, before anything is computed; what it raises ends
+        the check. Raises PasswordsBusy. A checkpoint; when cancelled, a check under way goes on to its end.
         """
-        return await self._run(self._check, password_hash, password)
+        return await self._run(may_go_on, self._check, password_hash, password)
 
     async def hash(self, password: str) -> str:
         """The hash of a new password. Raises PasswordsBusy and PasswordUnfit."""
@@ -72,19 +79,21 @@ class Accounts:
             raise PasswordUnfit(f"a password is Unicode text: {error.reason}") from error
         if not 1 <= size <= PASSWORD_BYTES_MAX:
             raise PasswordUnfit(f"a password has 1 to {PASSWORD_BYTES_MAX} bytes, this one has {size}")
-        return await self._run(self._hasher.hash, password)
+        return await self._run(nothing, self._hasher.hash, password)
 
     def new_token(self) -> Token:
         """A new device token."""
         token = base64.urlsafe_b64encode(self._random.randbytes(TOKEN_RANDOM_BYTES)).decode().rstrip("=")
         return Token(token, token_digest(token))
 
-    async def _run(self, function: Callable[[*Args], T], *args: *Args) -> T:
+    async def _run(self, may_go_on: Callable[[], None], function: Callable[[*Args], T], *args: *Args) -> T:
         if self._waiting >= self._waiting_max:
             raise PasswordsBusy(f"{self._waiting} passwords are waiting to be checked")
         self._waiting += 1
         try:
-            return await self._offload.run(function, *args)
+            async with self._turns:
+                may_go_on()
+                return await self._offload.run(function, *args)
         finally:
             self._waiting -= 1
 

@@ -9,7 +9,7 @@ while the next commit is already under way in its thread.
 (`OutcomeUnknown`), nothing of that batch is settled, and the error ends the broker.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -44,6 +44,18 @@ class _Queued(Struct, frozen=True, gc=False):
     settle: Settle
     bytes: int
     entries: int
+
+
+class _Waiting:
+    """Somebody who waits for room in the queue."""
+
+    __slots__ = ("called", "since", "was_called")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.called = trio.Event()
+        self.was_called = False
+        """And there was no room: nobody comes before him."""
 
 
 class _Batch(Struct, frozen=True):
@@ -109,7 +121,8 @@ class Batcher:
         self._commit_ended = trio.Event()
         self._failed = trio.Event()
         self._failure: BaseException | None = None
-        self._room = trio.lowlevel.ParkingLot()
+        self._line: OrderedDict[_Waiting, None] = OrderedDict()
+        """Who waits for room, the first that came first."""
         self._idle = trio.lowlevel.ParkingLot()
         self._weights: dict[str, int] = {}
         self.batches = 0
@@ -144,10 +157,32 @@ class Batcher:
             since_commit_s=None if self._last_commit_at is None else now - self._last_commit_at,
         )
 
+    @property
+    def first_waits_s(self) -> float:
+        """How long the first in line has waited for room; 0 if nobody does. Who comes now waits about as long."""
+        return trio.current_time() - next(iter(self._line)).since if self._line else 0.0
+
+    @property
+    def rests_s(self) -> float:
+        """For how long the writer has taken nothing, though something waits for it."""
+        return trio.current_time() - self._takes[-1][1] if self._queue and self._takes else 0.0
+
     async def wait_room(self) -> None:
-        """Wait until the queue is not full. Safe to cancel."""
-        while self.full:
-            await self._room.park()
+        """Wait until the queue is not full, behind all who wait already. Safe to cancel."""
+        mine = _Waiting(trio.current_time())
+        try:
+            while self.full:
+                self._line[mine] = None
+                if mine.was_called:  # somebody who was not in line was quicker
+                    self._line.move_to_end(mine, last=False)
+                    mine.called = trio.Event()
+                await mine.called.wait()
+                mine.was_called = True
+        except trio.Cancelled:
+            self._line.pop(mine, None)
+            if mine.called.is_set():  # what was for this one is for the next
+                self._let_in()
+            raise
 
     async def wait_idle(self) -> None:
         """Wait until nothing is queued or under way. Safe to cancel."""
@@ -319,11 +354,26 @@ class Batcher:
         self._takes.append((self._taken + len(self._queue), trio.current_time()))
         while len(self._takes) > 1 and self._takes[1][0] <= self._taken:
             self._takes.popleft()
-        if not self.full:
-            self._room.unpark_all()
+        if self._line:
+            self._let_in()
         arrivals = self._arrivals.take(len(batch))
         riders = [_Queued(rider, self._rider_settled, 0, 1) for rider in self._riders()]
         return _Batch(riders + batch, arrivals, trio.current_time())
+
+    def _let_in(self) -> None:
+        """Call as many of those who wait for room as will fill it, the first that came first.
+
+        To call all each time would cost more than a batch when there are many. When nothing is left in the queue, none
+        may be left waiting: there is no further batch after which they would be called.
+        """
+        if self.full:
+            return
+        room = self._operations_max - len(self._queue)
+        called = max(1, room // self._limits.publish_max) if self._queue else len(self._line)
+        while called and self._line:
+            waiting, _ = self._line.popitem(last=False)
+            waiting.called.set()
+            called -= 1
 
     def _settle(self, batch: list[_Queued], outcome: list[OperationResult]) -> None:
         stored = 0

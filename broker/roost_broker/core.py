@@ -15,13 +15,16 @@ import trio
 
 from roost_broker.accounts import Accounts
 from roost_broker.batcher import Batcher, Settlement
+from roost_broker.brakes import BusyBudget
 from roost_broker.config import Config
 from roost_broker.delivery import Delivery
+from roost_broker.guesses import Guesses
 from roost_broker.journal import Journal
 from roost_broker.link import Link
 from roost_broker.metrics import Metrics
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
+from roost_broker.rates import Rates
 from roost_broker.removals import Removals
 from roost_broker.retention import RetentionKeeper
 from roost_broker.session import Session
@@ -88,6 +91,10 @@ class Core:
         self.directory = Directory()
         self.delivery = Delivery(store, self.readers, limits, nursery)
         self.damper = TakeoverDamper(limits.takeovers_max, limits.takeover_window_s)
+        self.rates = Rates()
+        """How much each user may publish, where the site bounds that."""
+        self.guesses = Guesses(limits)
+        """Log-ins that failed lately, of users and of admins."""
         self.cursors: dict[int, int] = {}
         """Acknowledged numbers of devices that are not in the store yet."""
         self._cursors_due = trio.current_time()
@@ -105,6 +112,7 @@ class Core:
             after_batch=self._after_batch,
             metrics=self.metrics.batches,
         )
+        self.busy = BusyBudget()
         self.removals = Removals(self)
         self.strangers: set[Link] = set()
         """Connections on which nobody has logged in yet."""
@@ -136,6 +144,7 @@ class Core:
         self.config = config
         self.limits = config.limits
         self.damper.change(config.limits.takeovers_max, config.limits.takeover_window_s)
+        self.guesses.change(config.limits)
 
     # --- sessions ---
 

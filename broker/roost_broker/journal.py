@@ -108,7 +108,7 @@ class Journal:
         )
 
     def refused(self, user: int, terminal: str, device_id: str, *, reason: Reason, by: str, address: str) -> None:
-        """A device of a known user was not let in, with a right credential."""
+        """A device of a known user was not let in: with a right credential, or after too many wrong ones."""
         now = trio.current_time()
         key = (user, terminal, device_id)
         if now < self._refused.get(key, -REFUSAL_S) + REFUSAL_S:

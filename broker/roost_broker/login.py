@@ -6,16 +6,19 @@ end with one session, and the other told.
 """
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from roost_broker.accounts import PasswordsBusy, Token, token_digest
 from roost_broker.batcher import Settlement
+from roost_broker.guesses import Source, of_login
 from roost_broker.link import Link
 from roost_broker.metrics import LOGIN_REFUSED
 from roost_broker.session import Session
-from roost_broker.store import CommitRefused
+from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import PROTOCOL_VERSION, Connack, Connect, Disconnect, Granted, Origin
@@ -86,6 +89,14 @@ async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
     return attempt.session
 
 
+def _account_and_device(store: Store, connect: Connect) -> tuple[Account | None, str | None]:
+    """The account that is asked for, and the device's id if this user has used that before."""
+    account = store.account(connect.user)
+    if account is None or all(device.device_id != connect.device for device in store.devices(account.user)):
+        return account, None
+    return account, connect.device
+
+
 class _Attempt:
     """One log-in under way."""
 
@@ -121,15 +132,35 @@ class _Attempt:
             if owner and owner.account.name == connect.user and owner.device_id == connect.device:
                 return owner.account
             raise LoginRefused(Reason.BAD_USER_NAME_OR_PASSWORD, "the token is not valid for this user and device")
-        account = await core.readers.run(core.store.account, connect.user)
+        account, known_device = await core.readers.run(_account_and_device, core.store, connect)
+        sources = of_login(self.link.transport.host, connect.user, known_device)
+        self._refuse_guesses(sources)
         known = account if account is not None and not account.disabled else None
+        # Looked at once more when it is its turn: many guesses at once must not all come before the first has failed.
+        may_go_on = partial(self._refuse_guesses, sources)
         try:
-            right = await core.accounts.check(known.password_hash if known else None, connect.password or "")
+            right = await core.accounts.check(known.password_hash if known else None, connect.password or "", may_go_on)
         except PasswordsBusy as busy:
             raise LoginRefused(Reason.SERVER_BUSY, str(busy), BUSY_RETRY_AFTER_S) from busy
         if known is None or not right:
+            self._guessed_wrong(sources, account)
             raise LoginRefused(Reason.BAD_USER_NAME_OR_PASSWORD, "user name or password is wrong")
         return known
+
+    def _refuse_guesses(self, sources: Sequence[Source]) -> None:
+        """After too many failed log-ins, the next waits; it costs no hash. Raises LoginRefused."""
+        throttled = self.core.guesses.refuse(sources, trio.current_time())
+        if throttled is not None:
+            raise LoginRefused(Reason.CONNECTION_RATE_EXCEEDED, throttled.text, throttled.wait_s)
+
+    def _guessed_wrong(self, sources: Sequence[Source], account: Account | None) -> None:
+        """Count a wrong password; say so once when that makes others wait."""
+        for source in self.core.guesses.failed(sources, trio.current_time()):
+            address, limits = self.link.transport.address, self.core.limits
+            text = "%s: so many log-ins failed within %d s that the next ones wait: %s %r"
+            _log.warning(text, address, limits.login_failures_window_s, source.kind, source.key)
+            if account is not None and source.kind != "address":
+                self._note(account, Reason.CONNECTION_RATE_EXCEEDED, "")
 
     def _refuse_ping_pong(self, account: Account) -> None:
         """A log-in that would take over once more, after too many takeovers in a short time, waits."""
@@ -218,6 +249,6 @@ class _Attempt:
         raise error
 
     def _note(self, account: Account, reason: Reason, by: str) -> None:
-        """Record in the journal that a device with a right credential was not let in."""
+        """Record in the journal that a device was not let in."""
         connect, address = self.connect, self.link.transport.address
         self.core.journal.refused(account.user, connect.terminal, connect.device, reason=reason, by=by, address=address)

@@ -32,8 +32,17 @@ ENTRIES_BOUNDS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096,
 BACKLOG_BOUNDS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Up to what an inbox keeps by default."""
 
-Place = Literal["connections_max", "connections_before_login_max", "connections_per_address_max"]
+Place = Literal[
+    "connections_max",
+    "connections_before_login_max",
+    "connections_before_login_per_address_max",
+    "connections_per_address_max",
+]
 """The limit that leaves no place for a further connection."""
+
+Hold = Literal["rate", "queue"]
+HOLDS: tuple[Hold, ...] = ("queue", "rate")
+"""What a publish may have to wait for: room in the queue to the writer, the rate of its user."""
 
 PUBLISH_OUTCOMES = (
     Reason.UNKNOWN_RECIPIENT,
@@ -41,6 +50,8 @@ PUBLISH_OUTCOMES = (
     Reason.BLOCKED,
     Reason.PACKET_TOO_LARGE,
     Reason.QUOTA_EXCEEDED,
+    Reason.MESSAGE_RATE_TOO_HIGH,
+    Reason.SERVER_BUSY,
     Reason.SESSION_TAKEN_OVER,
     Reason.PACKET_IDENTIFIER_IN_USE,
     Reason.SETTLED_LONG_AGO,
@@ -273,6 +284,8 @@ class Metrics:
         self.retransmissions = 0
         """Publishes that were stored before, and were answered with that outcome again."""
         self.publishes_refused: Counter[Reason] = Counter()
+        self.held: Counter[Hold] = Counter()
+        """Publishes for which a socket was not read on for a while, by what they waited for."""
         self.ended_sent_entries = 0
         """Entries that sessions which have ended were sent."""
         self.ended_freed_entries = 0

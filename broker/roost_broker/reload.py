@@ -30,9 +30,17 @@ AT_ONCE = frozenset(
         "limits.login_timeout_s",
         "limits.connections_max",
         "limits.connections_before_login_max",
+        "limits.connections_before_login_per_address_max",
         "limits.connections_per_address_max",
         "limits.takeovers_max",
         "limits.takeover_window_s",
+        "limits.login_failures_per_address_max",
+        "limits.login_failures_per_user_max",
+        "limits.login_failures_window_s",
+        "limits.login_wait_max_s",
+        "limits.login_failures_kept_max",
+        "limits.rate_wait_max_s",
+        "limits.queue_wait_max_s",
         "limits.subscriptions_max",
         "limits.fetch_max",
         "limits.trim_slice_max",
@@ -50,6 +58,10 @@ NEW_CONNECTIONS = frozenset(
         "limits.write_timeout_s",
         "limits.write_buffer_bytes_max",
         "limits.read_bytes_max",
+        "limits.user_messages_max",
+        "limits.user_bytes_max",
+        "limits.user_rate_window_s",
+        "limits.user_rates_kept_max",
     }
 )
 """In force for connections that begin after it."""

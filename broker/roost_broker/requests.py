@@ -7,7 +7,10 @@ state after some whole commit.
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
+from roost_broker.guesses import of_login
 from roost_broker.store import CommitRefused
 from roost_broker.store.operations import (
     ChangeMembers,
@@ -241,9 +244,20 @@ async def _sessions(session: "Session", frame: Sessions) -> Result:
 async def _set_password(session: "Session", frame: Sessions) -> Result:
     core = session.core
     account = await core.readers.run(core.store.account, session.user_name)
+    # Who has an open session of somebody else must not find the password by trying: it counts as on this device.
+    sources = of_login("", session.user_name, session.device_id)
+    throttled = core.guesses.refuse(sources, trio.current_time())
+    if throttled is not None:
+        return Result(
+            request=frame.request,
+            reason=Reason.CONNECTION_RATE_EXCEEDED,
+            text=throttled.text,
+            retry_after_s=throttled.wait_s,
+        )
     try:
         right = await core.accounts.check(account.password_hash if account else None, frame.password or "")
         if not right:
+            core.guesses.failed(sources, trio.current_time())
             text = "the present password is another"
             return Result(request=frame.request, reason=Reason.BAD_USER_NAME_OR_PASSWORD, text=text)
         password_hash = await core.accounts.hash(frame.new_password or "")

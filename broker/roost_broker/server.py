@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import trio
 
+from roost_broker.addresses import address_block
 from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
@@ -39,6 +40,8 @@ class Server:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._from: Counter[str] = Counter()
+        self._strangers_from: Counter[str] = Counter()
+        """Those of them on which nobody has logged in yet."""
         self._turned_away = 0
         self._gone = trio.lowlevel.ParkingLot()
 
@@ -67,7 +70,7 @@ class Server:
         """Serve a connection that was accepted, to its end. Never raises."""
         metrics = self._core.metrics
         link = Link(transport, self._core.nursery, self._core.limits, metrics.traffic)
-        full = self._is_full(transport.host)
+        full = self._is_full(address_block(transport.host))
         metrics.accepted += 1
         if full is not None:
             metrics.no_place[full.limit] += 1
@@ -88,7 +91,7 @@ class Server:
 
     async def _give_place(self, link: Link) -> None:
         """Serve a connection to its end, and count it until then."""
-        host = link.transport.host
+        host = address_block(link.transport.host)
         self._from[host] += 1
         try:
             await self._serve_link(link)
@@ -108,6 +111,9 @@ class Server:
         if len(self._core.strangers) >= limits.connections_before_login_max:
             text = f"{limits.connections_before_login_max} connections are not logged in yet"
             return Full("connections_before_login_max", text)
+        if self._strangers_from[host] >= limits.connections_before_login_per_address_max:
+            text = f"{limits.connections_before_login_per_address_max} connections from {host} are not logged in yet"
+            return Full("connections_before_login_per_address_max", text)
         if self._from[host] >= limits.connections_per_address_max:
             text = f"{host} has its {limits.connections_per_address_max} connections"
             return Full("connections_per_address_max", text)
@@ -141,8 +147,13 @@ class Server:
         if core.draining:
             link.disconnect(core.farewell)
             return None
+        host = address_block(link.transport.host)
         core.strangers.add(link)
+        self._strangers_from[host] += 1
         try:
             return await log_in(core, link)
         finally:
             core.strangers.discard(link)
+            self._strangers_from[host] -= 1
+            if not self._strangers_from[host]:
+                del self._strangers_from[host]

@@ -3,7 +3,8 @@
 Reads frames one after the other from its link. A PUBLISH joins the open batch and is answered when that is committed;
 a request is answered before the next frame is read, so that a device cannot pile up work.
 
-**Invariant:** at most `publish_max` publishes of a session are unsettled; past that its socket is not read.
+**Invariant:** at most `publish_max` publishes of a session are unsettled; past that its socket is not read. Nor is it,
+for a bounded time, while its user is beyond his rate or the writer has too much to do (`brakes`).
 **Invariant:** at most `receive_max` entries and `receive_bytes_max` bytes are unacknowledged, unless a single entry
 alone is larger than that.
 **Invariant:** once `closed`, a session is in no inbox and in no directory, and publishes nothing more.
@@ -18,6 +19,7 @@ import trio
 
 from roost_broker import requests
 from roost_broker.batcher import Settlement
+from roost_broker.brakes import Brake, NotNow
 from roost_broker.delivery import PIECE_BYTES, PIECE_ENTRIES
 from roost_broker.link import Link
 from roost_broker.metrics import DEVICE_LEFT
@@ -27,7 +29,7 @@ from roost_broker.store.operations import LoggedIn, Operation, Published, Publis
 from roost_protocol import codec
 from roost_protocol.connection import Event
 from roost_protocol.errors import RemoteProtocolError
-from roost_protocol.frames import Ack, Connect, Disconnect, Frame, Gap, Origin, Puback, Publish
+from roost_protocol.frames import Ack, Connect, Disconnect, Ephemeral, Frame, Gap, Origin, Puback, Publish
 from roost_protocol.reasons import Reason
 from roost_protocol.states import State
 
@@ -36,6 +38,13 @@ if TYPE_CHECKING:
     from roost_broker.delivery import Piece
 
 _log = logging.getLogger(__name__)
+
+
+def _size(message: Frame) -> int:
+    """Bytes of its body."""
+    if not isinstance(message, Publish | Ephemeral):
+        return 0
+    return len(message.text.encode()) if message.text is not None else len(message.data or b"")
 
 
 NOBODY: frozenset[int] = frozenset()
@@ -50,9 +59,10 @@ class Session:
     """The live state of one user on one terminal type. Made by `login`; `run` is its life."""
 
     __slots__ = (
-        "_body_bytes_max", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes", "_freed_entries",
-        "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn",
-        "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
+        "_body_bytes_max", "_brake", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes",
+        "_freed_entries", "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries",
+        "_stale_presence", "_turn", "_window", "_window_full",
+        "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
         "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "noted", "position",
         "published", "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name",
         "watching",
@@ -96,6 +106,9 @@ class Session:
         self._outgoing = link.outgoing
         self._write_buffer_bytes_max = limits.write_buffer_bytes_max
         self.unsettled = 0
+        rate = core.rates.of(user, limits, trio.current_time())
+        # Made when it is needed; always there where users have a rate.
+        self._brake = None if rate is None else Brake(core, rate)
         self.published = 0
         """Publishes that were read, whatever came of them."""
         self.echoes: list[tuple[int, bytes]] = []
@@ -133,8 +146,11 @@ class Session:
                 self.violated(event)
                 return False
             if type(event) is Publish:
-                if self.unsettled >= publish_max or core.draining or batcher.full:
-                    await self._wait_turn()
+                if self.unsettled >= publish_max or core.draining or batcher.full or self._brake is not None:
+                    not_now = await self._wait_turn(event)
+                    if not_now is not None:
+                        self._refuse_for_now(event, not_now)
+                        continue
                 self._publish(event)
             elif type(event) is Ack:
                 self._acknowledge(event.seq)
@@ -150,26 +166,46 @@ class Session:
 
     async def _request(self, frame: Frame) -> None:
         self.flush()
+        brake = self._brake if type(frame) is Ephemeral else None
+        if brake is not None and await brake.admit(_size(frame), self.flush, queued=False) is not None:
+            return  # a signal is worth nothing later
         # Before each answer: a few bytes may ask for a whole PAGE, and many such may come in one read.
         await self._wait_outlet()
         answer = await requests.answer(self, frame)
         if answer is not None and not self.closed:
             self.link.say(answer)
 
-    async def _wait_turn(self) -> None:
+    async def _wait_turn(self, publish: Publish) -> NotNow | None:
         """Read on only when another publish may be unsettled: what is not read is backpressure for the device.
 
-        While the broker drains, none may: the device is told so in a moment, and publishes again elsewhere.
+        Where it is not this device's own answers that are waited for, that is bounded; then, why the publish is refused
+        for now. While the broker drains, none may go on: the device is told so in a moment, and publishes elsewhere.
         """
-        self.published += self.core.batcher.kick()
         while self.core.draining or self.unsettled >= self._publish_max:
-            self.flush()
+            self._before_waiting()
             self._turn = trio.Event()
             await self._turn.wait()
         self._turn = None
-        if self.core.batcher.full:
-            self.flush()
-            await self.core.batcher.wait_room()
+        if self._brake is None:
+            if not self.core.batcher.full:
+                return None
+            self._brake = Brake(self.core)
+        not_now = await self._brake.admit(_size(publish), self._before_waiting)
+        if self._brake.is_off:
+            self._brake = None
+        return not_now
+
+    def _before_waiting(self) -> None:
+        """What was read up to here goes on."""
+        self.published += self.core.batcher.kick()
+        self.flush()
+
+    def _refuse_for_now(self, publish: Publish, not_now: NotNow) -> None:
+        """Answer a publish that is not even decided on: it stays unsettled."""
+        self.published += 1
+        self.core.metrics.publishes_refused[not_now.reason] += 1
+        reason, text, retry_after_s = not_now
+        self.link.say(Puback(n=publish.n, reason=reason, text=text, retry_after_s=retry_after_s))
 
     async def _wait_outlet(self) -> None:
         while self.link.outlet.full:

@@ -120,6 +120,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections_before_login_max: Annotated[
         int, Bound("connections", 1, 1_000_000, "strangers at the door at once")
     ] = 5_000
+    connections_before_login_per_address_max: Annotated[
+        int, Bound("connections", 1, 1_000_000, "strangers from one address: it cannot keep everybody from the door")
+    ] = 2_500
     connections_per_address_max: Annotated[
         int, Bound("connections", 1, 1_000_000, "one address cannot take every place")
     ] = 10_000
@@ -129,6 +132,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Bound("takeovers", 2, 1_000, "of one (user, terminal type) in a window, then log-ins wait")
     ] = 6
     takeover_window_s: Annotated[int, Bound("seconds", 1, 3_600, "window in which takeovers are counted")] = 60
+    login_failures_per_address_max: Annotated[
+        int, Bound("failures", 1, 10_000, "failed log-ins from one address in a window, then passwords wait")
+    ] = 10
+    login_failures_per_user_max: Annotated[
+        int, Bound("failures", 1, 10_000, "of one user from anywhere; more, so that one address cannot reach it")
+    ] = 30
+    login_failures_window_s: Annotated[int, Bound("seconds", 1, 86_400, "window in which failed log-ins count")] = 300
+    login_wait_max_s: Annotated[
+        int, Bound("seconds", 1, 3_600, "longest wait after failed log-ins: it grows from 1 s, doubling")
+    ] = 60
+    login_failures_kept_max: Annotated[
+        int, Bound("keys", 10, 1_000_000, "addresses, users, devices with failed log-ins, each; about 1 KiB of memory")
+    ] = 10_000
     devices_per_user_max: Annotated[int, Bound("devices", 1, 1_024, "cursors and outcomes kept for one user")] = 32
 
     # --- users ---
@@ -136,6 +152,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     groups_per_user_max: Annotated[int, Bound("groups", 1, 100_000, "memberships of one user")] = 1_000
     relations_per_user_max: Annotated[int, Bound("relations", 1, 100_000, "contacts and blocks of one user")] = 3_000
     subscriptions_max: Annotated[int, Bound("users", 1, 10_000, "users whose presence one session follows")] = 500
+
+    user_messages_max: Annotated[
+        int, Bound("messages", 0, 10_000_000, "published by one user at once, and again in each window; 0: no bound")
+    ] = 0
+    user_bytes_max: Annotated[
+        int, Bound("bytes", 0, 64 * 1024 * MIB, "of bodies, likewise; a single message may exceed it; 0: no bound")
+    ] = 0
+    user_rate_window_s: Annotated[int, Bound("seconds", 1, 3_600, "in which a user has all of that again")] = 10
+    user_rates_kept_max: Annotated[
+        int, Bound("users", 100, 1_000_000, "users whose rate is remembered while it matters; about 0.5 KiB each")
+    ] = 20_000
+    rate_wait_max_s: Annotated[
+        int, Bound("seconds", 1, 60, "a device beyond its user's rate is not read for so long, then told to wait")
+    ] = 10
 
     # --- batches ---
     batch_operations_max: Annotated[int, Bound("operations", 1, 65_536, "work of one commit: bounds its latency")] = (
@@ -146,6 +176,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     queue_operations_max: Annotated[
         int, Bound("operations", 1, 1_000_000, "waiting for a batch; past it sockets are not read")
     ] = 16_384
+    queue_wait_max_s: Annotated[
+        int, Bound("seconds", 1, 60, "a socket is not read for want of room there, then its publishes are: server busy")
+    ] = 1
     queue_bytes_max: Annotated[
         int, Bound("bytes", 64 * KIB, 1024 * MIB, "bodies waiting for a batch; past it sockets are not read")
     ] = 32 * MIB

@@ -4,7 +4,7 @@ import pytest
 
 from admin.intervals import DEVICE_ID, QUERY, busy
 from roost_admin.top_view import amount, items, latency, rate, span, summary, tables
-from roost_protocol.admin.top import TopLatency
+from roost_protocol.admin.top import TopLatency, TopThrottled
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,13 @@ def test_everything_of_an_interval_is_told() -> None:
     assert told["commit"] == "-"
     assert "most deliveries first" in told["at"]
     assert summary(busy(), QUERY).rows[1] == ["connections", "12,345"]
-    users, devices, slow, flapping = tables(busy(2), QUERY)
+    throttled = TopThrottled(by="admin_address", who="192.0.2.1", failures=10, refused=1_234, wait_s=60)
+    users, devices, slow, flapping, guessing = tables(busy(2, throttled=(throttled,)), QUERY)
+    assert guessing.rows == [["admin address", "192.0.2.1", "10", "1,234", "1 min"]]
+    assert len(tables(busy(2), QUERY)) == 4, "nothing is said of throttling where there is none"
     assert users.rows[0][1:] == ["2", "5.2", "1,234", "0", "1,000,000"]
     assert devices.rows[0][1:3] == ["phone", DEVICE_ID]
     assert [row[-2:] for row in slow.rows] == [["62 min", "window full"], ["-", "window full"]]
     assert flapping.rows[0][2:] == ["-", "6", "3", "-"]
-    for table in (users, devices, slow, flapping):
+    for table in (users, devices, slow, flapping, guessing):
         assert {len(row) for row in table.rows} == {len(table.columns)}

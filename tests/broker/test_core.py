@@ -196,7 +196,7 @@ async def test_a_drain_does_not_wait_for_strangers(house: House) -> None:
 
 @in_house(drain_s=5, offload_s=0.1)
 async def test_a_log_in_under_way_is_told_by_a_drain(house: House) -> None:
-    for wait in ("account", "_check", "commit"):
+    for wait in ("_account_and_device", "_check", "commit"):
         house.core.draining = False
         house.calls.clear()
         stranger = await house.ask_in("alice")

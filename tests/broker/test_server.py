@@ -60,12 +60,36 @@ async def test_so_many_strangers(house: House) -> None:
     await house.log_in("carol")
 
 
+@in_house(limits={"connections_before_login_per_address_max": 2})
+async def test_one_address_cannot_keep_everybody_from_the_door(house: House) -> None:
+    await house.log_in("alice", host="10.0.0.1")
+    strangers = [await house.dial("10.0.0.1") for _ in range(2)]
+    await trio.sleep(0.1)
+    assert "from 10.0.0.1 are not logged in" in (await turned_away(house, "10.0.0.1")).text
+    assert house.core.metrics.no_place == {"connections_before_login_per_address_max": 1}
+    await house.log_in("bob", host="10.0.0.2")
+    await strangers[0].stream.aclose()
+    await trio.sleep(0.1)
+    await house.log_in("carol", host="10.0.0.1")
+    await trio.sleep(0.1)
+    assert vars(house.broker.server)["_strangers_from"] == {"10.0.0.1": 1}
+
+
 @in_house(limits={"connections_per_address_max": 2})
 async def test_so_many_from_one_address(house: House) -> None:
     for terminal in ("phone", "pc"):
         await house.log_in("alice", terminal, host="10.0.0.1")
     assert "10.0.0.1" in (await turned_away(house, "10.0.0.1")).text
     await house.log_in("bob", host="10.0.0.2")
+
+
+@in_house(limits={"connections_per_address_max": 2})
+async def test_the_addresses_of_one_ipv6_site_are_one(house: House) -> None:
+    """Whoever has one has 2^64 of them."""
+    for number in (1, 2):
+        await house.log_in("alice", "phone" if number == 1 else "pc", host=f"2001:db8::{number}")
+    assert "2001:db8::/64" in (await turned_away(house, "2001:db8::3")).text
+    await house.log_in("bob", host="2001:db8:0:1::1")
 
 
 @in_house(limits={"connections_max": 4, "connections_before_login_max": 4, "connections_per_address_max": 2})

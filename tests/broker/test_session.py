@@ -197,7 +197,7 @@ async def test_past_publish_max_the_socket_is_not_read_and_the_keepalive_stands(
     assert trio.current_time() > 190 / 2 * 20
 
 
-@in_house(limits={"batch_operations_max": 1, "queue_operations_max": 1}, commit_s=1.0)
+@in_house(limits={"batch_operations_max": 1, "queue_operations_max": 1, "queue_wait_max_s": 60}, commit_s=1.0)
 async def test_when_the_queue_of_the_store_is_full_sockets_are_not_read(house: House) -> None:
     devices = [await house.log_in("alice", terminal) for terminal in ("phone", "pc", "pad")]
     await trio.sleep(10)

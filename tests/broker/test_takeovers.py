@@ -87,8 +87,10 @@ def test_the_log_ins_told_to_wait_are_those_of_the_latest_row_of_takeovers(monke
     assert damper.flapping(63.0, 5) == [(1, "pc", 2, 0, 59)]
     damper.wait_s(1, "pc", 63.0)
     monkeypatch.setattr(takeovers, "KEYS_MAX", 1)
+    damper.change(2, 60)
     damper.record(2, "pc", 64.0)
-    assert not vars(damper)["_damped"], "nothing is kept of a pair that is forgotten"
+    damper.record(1, "pc", 65.0)
+    assert damper.recent(1, "pc", 65.0) == (1, "pc", 1, 0, None), "nothing is kept of a pair that is forgotten"
 
 
 def test_only_so_many_pairs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ _PING = codec.encode(Ping())
 _LONGEST_SHOWN = 300
 
 _END = struct.Struct(">II")
-_MARK = 0x9C1F_52E7
+MARK = 0x9C1F_52E7
 """Stands before the count at the end of a body, so that other bodies (of a prepared store) are not read as one."""
 
 
@@ -85,22 +85,7 @@ class RoostWire:
 
     def opening(self) -> bytes:
         """See `Wire.opening`."""
-        login = self._login
-        return codec.encode(
-            Connect(
-                user=login.user,
-                password=None if login.token else login.password,
-                token=login.token,
-                terminal=login.terminal,
-                device=f"bench-{login.terminal}",
-                newest=None if login.backlog else 0,
-                receive_max=login.window_entries,
-                receive_bytes_max=login.window_bytes,
-                keepalive_s=KEEPALIVE_S,
-                want_token=login.want_token,
-                client="roost-bench",
-            )
-        )
+        return opening(self._login)
 
     def receive(self, data: bytes) -> bytes:
         """See `Wire.receive`."""
@@ -122,7 +107,7 @@ class RoostWire:
                 if number != position:
                     raise BrokenPromise(f"{self._login.name}: number {number} where {position} was due")
                 mark, count = ending(data, end - 8)
-                if mark == _MARK:
+                if mark == MARK:
                     if count != due and due:
                         raise BrokenPromise(f"{self._login.name}: the sender's message {count} where {due} was due")
                     due = count + 1
@@ -180,6 +165,31 @@ class RoostWire:
             self._every_bytes = min(self._every_bytes, frame.granted.receive_bytes_max // ACK_SHARE_BYTES)
 
 
+def opening(login: Login) -> bytes:
+    """The CONNECT of a log-in."""
+    return codec.encode(
+        Connect(
+            user=login.user,
+            password=None if login.token else login.password,
+            token=login.token,
+            terminal=login.terminal,
+            device=f"bench-{login.terminal}",
+            newest=None if login.backlog else 0,
+            receive_max=login.window_entries,
+            receive_bytes_max=login.window_bytes,
+            keepalive_s=KEEPALIVE_S,
+            want_token=login.want_token,
+            client="roost-bench",
+        )
+    )
+
+
+def encoded_number(data: bytes, at: int) -> int:
+    """The MessagePack integer that begins at `at`."""
+    number = data[at]
+    return number if number < 0x80 else _number(data, at)
+
+
 def _number(data: bytes, at: int) -> int:
     """A MessagePack integer that takes more than one byte."""
     first = data[at]
@@ -208,7 +218,7 @@ class RoostPublisher:
     def __init__(self, to: str, body_bytes: int, settled_n: int = 0) -> None:
         place = _U32.pack(0x7FFF_FFFE)
         self._is_numbered = body_bytes >= _END.size
-        body = b"x" * (body_bytes - _END.size) + _U32.pack(_MARK) + place if self._is_numbered else b"x" * body_bytes
+        body = b"x" * (body_bytes - _END.size) + _U32.pack(MARK) + place if self._is_numbered else b"x" * body_bytes
         frame = codec.encode(Publish(n=_U32.unpack(place)[0], to=to, data=body))
         self._before, self._between, *_ = frame.split(place)
         self._settled_n = settled_n
@@ -223,6 +233,11 @@ class RoostPublisher:
             parts += (self._before, packed, self._between, packed if self._is_numbered else b"")
         self.n += count
         return b"".join(parts)
+
+    def frame_of(self, n: int) -> bytes:
+        """The message of this count once more."""
+        packed = _U32.pack(n)
+        return b"".join((self._before, packed, self._between, packed if self._is_numbered else b""))
 
 
 class RoostDialect:

@@ -25,6 +25,9 @@ class Messages(Acts):
         most = self._core.limits.body_bytes_max
         if size > most:
             raise NotDone(Reason.PACKET_TOO_LARGE, f"a body has at most {most} bytes, this one has {size}")
+        if self._core.batcher.full:
+            waiting = self._core.batcher.queued_operations
+            raise NotDone(Reason.SERVER_BUSY, f"{waiting} operations wait to be written; try again in a few seconds")
         account = await self._account(message.sender)
         await self._check_recipient(message.to)
         operation = SendMessage(

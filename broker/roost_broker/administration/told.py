@@ -135,7 +135,9 @@ def _ended(event: SessionEnded) -> dict[str, Any]:
 
 def _refused(event: LoginRefused) -> dict[str, Any]:
     by = f" by {event.by}" if event.by else ""
-    return {"kind": "log-in refused", "text": f"not let in: {_phrase(event.reason)}{by}", **_who(event)}
+    guessed = event.reason == Reason.CONNECTION_RATE_EXCEEDED and not event.by
+    why = "too many failed log-ins" if guessed else f"{_phrase(event.reason)}{by}"
+    return {"kind": "log-in refused", "text": f"not let in: {why}", **_who(event)}
 
 
 def _who(event: SessionEnded | LoginRefused) -> dict[str, Any]:

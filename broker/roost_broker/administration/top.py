@@ -27,6 +27,7 @@ from roost_protocol.admin.top import (
     TopQuery,
     TopRates,
     TopSlow,
+    TopThrottled,
     TopUser,
 )
 from roost_protocol.reasons import Reason
@@ -170,6 +171,7 @@ class TopActs(Acts):
             devices=tuple(_device_row(each, span_s) for each in busiest_devices if key(each)),
             slow=await self._slow(moved, query.limit),
             flapping=self._flapping(query.limit),
+            throttled=self._throttled(query.limit),
         )
 
     async def _slow(self, moved: list[Moved], limit: int) -> tuple[TopSlow, ...]:
@@ -214,6 +216,18 @@ class TopActs(Acts):
                     )
                 )
         return tuple(rows)
+
+    def _throttled(self, limit: int) -> tuple[TopThrottled, ...]:
+        return tuple(
+            TopThrottled(
+                by=guesser.source.kind,
+                who=guesser.source.key,
+                failures=guesser.failures,
+                refused=guesser.refused,
+                wait_s=guesser.wait_s,
+            )
+            for guesser in self._core.guesses.guessers(trio.current_time(), limit)
+        )
 
 
 def _totals(core: "Core", seen: Survey) -> Totals:

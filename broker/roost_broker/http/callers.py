@@ -4,13 +4,16 @@ import grp
 import logging
 import os
 import pwd
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 
 import trio
 
 from roost_broker.accounts import token_digest
+from roost_broker.addresses import host_of
 from roost_broker.core import Core
+from roost_broker.guesses import of_admin
 from roost_broker.http.refusals import RefusalLog
 from roost_broker.http.server import Headers, Request, RequestFailed
 from roost_broker.http.unix import AdminSocketUnusable, Credentials
@@ -22,6 +25,9 @@ Callers = Callable[[Request], Awaitable[Caller]]
 """Says who asks. Raises RequestFailed: nobody who may."""
 
 _SCHEME = "bearer"
+
+_TOKENS_REMEMBERED = 64
+"""Tokens that were right lately: those of all admins at most sites (`Limits.admins_max`)."""
 
 _NAMES_REMEMBERED = 64
 """Names of users of the system: root, the broker's own, and a few admins."""
@@ -83,10 +89,16 @@ def group_number(name: str) -> int | None:
 
 
 class BearerCallers:
-    """Admins by their tokens (RFC 6750). Whatever is wrong with one, the answer is the same."""
+    """Admins by their tokens (RFC 6750). Whatever is wrong with one, the answer is the same.
+
+    Past so many wrong tokens from an address, further ones are refused at once (see `guesses`). Tokens that were right
+    lately are looked at all the same: whoever tries some behind the same proxy does not shut out the admins there.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        """Digests of tokens that were right when they were looked at last."""
         self._refusals = RefusalLog(_log)
 
     async def __call__(self, request: Request) -> Caller:
@@ -95,14 +107,28 @@ class BearerCallers:
         if given is None:
             raise _unauthorized()
         scheme, _, token = given.partition(" ")
+        core, digest = self._core, token_digest(token.strip(" "))
+        sources = of_admin(host_of(request.address))
+        throttled = None if digest in self._right else core.guesses.refuse(sources, trio.current_time())
+        if throttled is not None:
+            headers: Headers = (("retry-after", str(throttled.wait_s)),)
+            raise RequestFailed(429, "Too Many Requests", throttled.text, headers)
         admin = None
         if scheme.lower() == _SCHEME:
-            core = self._core
-            admin = await core.readers.run(core.store.admin_by_digest, token_digest(token.strip(" ")))
+            admin = await core.readers.run(core.store.admin_by_digest, digest)
+        self._remember(digest, right=admin is not None)
         if admin is None:
+            core.guesses.failed(sources, trio.current_time())
             self._refusals.warning("%s showed no token of an admin, and asked for %s", request.address, request.method)
             raise _unauthorized(', error="invalid_token"')
         return Caller(name=admin.name, role=admin.role, address=request.address)
+
+    def _remember(self, digest: bytes, *, right: bool) -> None:
+        self._right.pop(digest, None)
+        if right:
+            self._right[digest] = None
+            if len(self._right) > _TOKENS_REMEMBERED:
+                self._right.popitem(last=False)
 
 
 def _unauthorized(error: str = "") -> RequestFailed:

@@ -21,11 +21,12 @@ _ALWAYS = {
     403: "the role is too small",
     404: "there is no such thing",
     405: "not this method",
+    429: "too many wrong tokens from this address",
     500: "a defect of the broker, or the store cannot be read",
     503: "not now: busy, or the audit log cannot be written",
 }
 _WITH_BODY = {413: "the body is too large", 415: "the body is not JSON"}
-_WITH_HEADER = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 405: "Allow"}
+_WITH_HEADER = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 405: "Allow", 429: "Retry-After"}
 _WITH_CHANGE = {409: "at odds with what is there", 422: "it cannot be done", 507: "no room"}
 
 

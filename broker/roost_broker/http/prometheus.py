@@ -15,9 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from roost_broker.guesses import KINDS
 from roost_broker.metrics import (
     ENDINGS,
     HANDSHAKE_REFUSALS,
+    HOLDS,
     LOGIN_RESULTS,
     PUBLISH_OUTCOMES,
     Histogram,
@@ -37,7 +39,12 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus, exposition formats: the one that every scraper understands."""
 
-NO_PLACE: tuple[Place, ...] = ("connections_before_login_max", "connections_max", "connections_per_address_max")
+NO_PLACE: tuple[Place, ...] = (
+    "connections_before_login_max",
+    "connections_before_login_per_address_max",
+    "connections_max",
+    "connections_per_address_max",
+)
 
 
 class Exposition:
@@ -81,6 +88,14 @@ class Exposition:
         logins = {**dict.fromkeys(LOGIN_RESULTS, 0), **metrics.logins}
         yield counters("roost_logins", "Log-ins by result.", "result", _named(logins))
         yield counter("roost_logins_damped", "Log-ins told to wait: taken over too often.", self._core.damper.damped)
+        guesses = self._core.guesses
+        yield counters(
+            "roost_logins_throttled",
+            "Log-ins and admins refused at once after failures, by what had failed too often.",
+            "by",
+            {kind: guesses.throttled[kind] for kind in KINDS},
+        )
+        yield gauges("roost_login_failures_kept", "Who has failed to log in lately.", "by", guesses.remembered())
         yield counter("roost_takeovers", "Sessions ended by a log-in of another device.", metrics.takeovers)
         yield counter("roost_received_bytes", "Bytes read from connections.", metrics.traffic.received)
         yield counter("roost_sent_bytes", "Bytes that connections took.", metrics.traffic.sent)
@@ -93,6 +108,12 @@ class Exposition:
             "Publishes answered, by outcome.",
             "outcome",
             {"stored": core.published, "retransmission": metrics.retransmissions, **_named(refused)},
+        )
+        yield counters(
+            "roost_publishes_held",
+            "Publishes that had to wait, unread, by what for.",
+            "by",
+            {what: metrics.held[what] for what in HOLDS},
         )
         yield counter("roost_deliveries", "Entries sent to sessions.", seen.sent_entries)
         yield counter(

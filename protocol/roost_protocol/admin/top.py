@@ -105,6 +105,20 @@ class TopFlapping(Told, frozen=True, kw_only=True):
     """How long the next one has to wait."""
 
 
+class TopThrottled(Told, frozen=True, kw_only=True):
+    """Who has failed to log in so often that the next attempt waits, or did until a moment ago."""
+
+    by: Literal["address", "user", "device", "admin_address"]
+    who: str
+    """The address (of IPv6 the /64), the name that was tried, or `user/device`."""
+    failures: int
+    """Within `limits.login_failures_window_s`; no more than make a difference."""
+    refused: int
+    """Attempts refused at once since this began."""
+    wait_s: int | None
+    """How long the next one has to wait."""
+
+
 class Top(Told, frozen=True, kw_only=True):
     """One interval. Most first, in every table."""
 
@@ -129,6 +143,7 @@ class Top(Told, frozen=True, kw_only=True):
     devices: tuple[TopDevice, ...]
     slow: tuple[TopSlow, ...]
     flapping: tuple[TopFlapping, ...]
+    throttled: tuple[TopThrottled, ...] = ()
 
 
 TOP = Route(

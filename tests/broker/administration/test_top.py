@@ -219,6 +219,17 @@ async def test_who_flaps(house: House) -> None:
         assert now.rates.takeovers == pytest.approx(3 / 5, rel=0.05)
 
 
+@in_house(limits={"login_failures_per_address_max": 2})
+async def test_who_is_throttled(house: House) -> None:
+    async with watching(house, interval_s=5) as top:
+        assert (await top.next()).throttled == ()
+        for _ in range(4):
+            await house.refusal("alice", "pc", password="guess", host="198.51.100.1")
+        (row,) = (await top.next()).throttled
+        assert (row.by, row.who, row.failures, row.refused) == ("address", "198.51.100.1", 2, 2)
+        assert row.wait_s is None, "a second has gone by"
+
+
 @in_house()
 async def test_a_session_that_ends_in_the_interval_counts_for_the_node(house: House) -> None:
     alice, bob = await house.log_in("alice"), await house.log_in("bob")

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from broker.house import House, in_house
+from roost_broker.http import callers as callers_module
 from roost_broker.http.callers import BearerCallers, UnixCallers, group_number
 from roost_broker.http.server import Request, RequestFailed
 from roost_broker.http.unix import AdminSocketUnusable, Credentials
@@ -134,3 +135,52 @@ async def test_a_token_is_nothing_from_the_moment_it_is_revoked(house: House) ->
     with pytest.raises(RequestFailed):
         await callers(with_header(f"Bearer {token}"))
     assert trio.current_time() < 1
+
+
+@in_house(limits={"login_failures_per_address_max": 3})
+async def test_who_tries_tokens_waits_and_who_has_one_does_not(house: House) -> None:
+    token = (await house.broker.admin.admins.add(AdminAdd(name="zoë", role="admin"))).token
+    other = (await house.broker.admin.admins.add(AdminAdd(name="yves", role="read"))).token
+    callers = BearerCallers(house.core)
+    await callers(with_header(f"Bearer {token}"))
+    refusals = []
+    for number in range(5):
+        with pytest.raises(RequestFailed) as failed:
+            await callers(with_header(f"Bearer guess{number}"))
+        refusals.append(failed.value)
+    assert [refused.problem.status for refused in refusals] == [401, 401, 401, 429, 429]
+    assert refusals[-1].headers == (("retry-after", "1"),)
+    assert "try again in 1 s" in refusals[-1].problem.detail
+    assert house.calls["admin_by_digest"] == 4, "what is refused is not looked for"
+    assert (await callers(with_header(f"Bearer {token}"))).name == "zoë", "she was here before"
+    with pytest.raises(RequestFailed):
+        await callers(with_header(f"Bearer {other}"))
+    await trio.sleep(1)
+    assert (await callers(with_header(f"Bearer {other}"))).name == "yves"
+    assert house.core.guesses.throttled == {"admin_address": 3}
+    await house.log_in("alice", host="192.0.2.7")
+
+
+@in_house(limits={"login_failures_per_address_max": 1})
+async def test_a_token_that_was_right_and_is_revoked_is_tried_but_once(house: House) -> None:
+    admins = house.broker.admin.admins
+    token = (await admins.add(AdminAdd(name="zoë", role="admin"))).token
+    callers = BearerCallers(house.core)
+    await callers(with_header(f"Bearer {token}"))
+    await admins.revoke("zoë")
+    statuses = []
+    for _ in range(2):
+        with pytest.raises(RequestFailed) as failed:
+            await callers(with_header(f"Bearer {token}"))
+        statuses.append(failed.value.problem.status)
+    assert statuses == [401, 429]
+
+
+@in_house()
+async def test_only_so_many_tokens_are_remembered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers_module, "_TOKENS_REMEMBERED", 2)
+    callers = BearerCallers(house.core)
+    for number in range(4):
+        token = (await house.broker.admin.admins.add(AdminAdd(name=f"a{number}", role="read"))).token
+        await callers(with_header(f"Bearer {token}"))
+    assert len(vars(callers)["_right"]) == 2
