@@ -52,6 +52,9 @@ class FileState:
         except sqlite3.Error as error:
             database.close()
             raise self._unusable(error) from error
+        except UnicodeError as error:
+            database.close()
+            raise self._damaged(str(error)) from error
         except BaseException:
             database.close()
             raise
@@ -97,13 +100,15 @@ class FileState:
             "SELECT user, terminal, device, last_seq, last_id, incarnation, epoch, token, n, settled_n FROM device"
         ).fetchone()
         if row is None:
-            raise StateUnusable(f"{self.path} is damaged: it says nothing about a device; remove it to begin anew")
+            raise self._damaged("it says nothing about a device")
         publishes = database.execute("SELECT n, recipient, content_type, body FROM publishes ORDER BY n")
         saved = Saved(
             user=row[0], terminal=row[1], device=row[2], last_seq=row[3], last_id=row[4], incarnation=row[5],
             epoch=row[6], token=row[7], n=row[8], settled_n=row[9],
             unsettled=tuple(SavedPublish(n=n, to=to, content_type=kind, body=body) for n, to, kind, body in publishes),
         )  # fmt: skip
+        if not _is_sound(saved):
+            raise self._damaged("what it says has other types")
         check_owner(saved, user, terminal, str(self.path))
         return saved
 
@@ -121,15 +126,31 @@ class FileState:
             )
         (health,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if health != "ok":
-            raise StateUnusable(f"{self.path} is damaged ({health}); remove it to begin anew")
+            raise self._damaged(health)
+
+    def _damaged(self, found: str) -> StateUnusable:
+        return StateUnusable(f"{self.path} is damaged ({found}); remove it to begin anew")
 
     def _unusable(self, error: sqlite3.Error) -> StateUnusable:
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StateUnusable(f"{self.path} is in use by another process; each has its own state file")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StateUnusable(f"{self.path} is damaged ({error}); remove it to begin anew")
+            return self._damaged(str(error))
         return StateUnusable(f"{self.path} cannot be used: {error}")
+
+
+def _is_sound(saved: Saved) -> bool:
+    """Whether everything has its type: SQLite keeps anything in any column, and a file may have been changed."""
+    publishes = saved.unsettled
+    texts = (saved.device, saved.last_id, saved.incarnation, saved.token)
+    return (
+        all(isinstance(number, int) for number in (saved.n, saved.settled_n, *(each.n for each in publishes)))
+        and all(number is None or isinstance(number, int) for number in (saved.last_seq, saved.epoch))
+        and all(text is None or isinstance(text, str) for text in texts)
+        and all(isinstance(each.to, str) and isinstance(each.content_type, str) for each in publishes)
+        and all(isinstance(each.body, str | bytes) for each in publishes)
+    )
 
 
 def _make(database: sqlite3.Connection, user: str, terminal: str) -> None:
