@@ -55,6 +55,9 @@ def seeds() -> Iterator[bytes]:
     """Every stream of the codec, in each of the four ways; and acknowledgements of what was never delivered."""
     for stream in codec_binary.seeds():
         yield from (bytes([how]) + stream for how in range(4))
+    too_long = LIMITS.connect_bytes_max + 3_000
+    yield b"\1" + too_long.to_bytes(4, "big") + bytes(too_long - 1_000)
+    yield b"\1" + codec.encode(_CONNECT) * 2
 
 
 TARGET = Target(
