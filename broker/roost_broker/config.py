@@ -156,6 +156,24 @@ class Config(Section, frozen=True, kw_only=True):
             yield "terminal_types is empty: nobody could log in"
         if self.log_level not in LOG_LEVELS:
             yield f"log_level is DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}"
+        yield from self._amount_problems()
+        if not self.retention.interval_s:
+            yield "retention.interval_s is above 0"
+        if self.retention.hold_days and not self.retention.hold_bytes_max:
+            yield "retention.hold_bytes_max is above 0 where hold_days is: a hold has a bound"
+        # RFC 9106, 3.1: at least one pass, and 8 KiB for each lane.
+        if not 1 <= self.passwords.passes <= PASSES_MOST or not 8 <= self.passwords.memory_kib <= MEMORY_KIB_MOST:
+            yield f"passwords.passes is 1 to {PASSES_MOST}, passwords.memory_kib 8 to {MEMORY_KIB_MOST}"
+        if not 0 < self.store.reserve_bytes < self.store.map_bytes:
+            yield "store.reserve_bytes is above 0 and below store.map_bytes"
+        if self.tls.key and not self.tls.certificate:
+            yield "tls.key is of use only with tls.certificate"
+        yield from _why_not(parse_listen, self.listen)
+        if self.admin_listen:
+            yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
+        yield from self._web_problems()
+
+    def _amount_problems(self) -> Iterator[str]:
         amounts = {
             "drain_s": self.drain_s,
             **{f"retention.{k}": v for k, v in msgspec.structs.asdict(self.retention).items()},
@@ -167,25 +185,8 @@ class Config(Section, frozen=True, kw_only=True):
                 yield f"{name} is a number from 0 on, not {amount}"
             elif amount > most:
                 yield f"{name} is at most {most}"
-        if not self.retention.interval_s:
-            yield "retention.interval_s is above 0"
-        if self.retention.hold_days and not self.retention.hold_bytes_max:
-            yield "retention.hold_bytes_max is above 0 where hold_days is: a hold has a bound"
-        # RFC 9106, 3.1: at least one pass, and 8 KiB for each lane.
-        if self.passwords.passes < 1 or self.passwords.memory_kib < 8:
-            yield "passwords.passes is at least 1, passwords.memory_kib at least 8"
-        if self.passwords.passes > PASSES_MOST or self.passwords.memory_kib > MEMORY_KIB_MOST:
-            yield f"passwords.passes is at most {PASSES_MOST}, passwords.memory_kib at most {MEMORY_KIB_MOST}"
-        if not 0 < self.store.reserve_bytes < self.store.map_bytes:
-            yield "store.reserve_bytes is above 0 and below store.map_bytes"
         if self.store.map_bytes > MAP_BYTES_MOST:
             yield f"store.map_bytes is at most {MAP_BYTES_MOST}: what a process can have of address space"
-        if self.tls.key and not self.tls.certificate:
-            yield "tls.key is of use only with tls.certificate"
-        yield from _why_not(parse_listen, self.listen)
-        if self.admin_listen:
-            yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
-        yield from self._web_problems()
 
     def _web_problems(self) -> Iterator[str]:
         if self.web_listen:

@@ -194,7 +194,8 @@ class _Layers:
         try:
             self._values[key] = _in_unicode(convert(value, leaves()[key]))
         except (msgspec.ValidationError, UnicodeError) as error:
-            self._problem(key.rpartition(".")[0], f"{source.name}: {key} = {_shown(value)}: {error}")
+            why = "is not UTF-8" if isinstance(error, UnicodeError) else error
+            self._problem(key.rpartition(".")[0], f"{source.name}: {key} = {_shown(value)}: {why}")
         else:
             self._sources[key] = source
 

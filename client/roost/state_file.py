@@ -142,15 +142,13 @@ class FileState:
 
 def _is_sound(saved: Saved) -> bool:
     """Whether everything has its type: SQLite keeps anything in any column, and a file may have been changed."""
-    publishes = saved.unsettled
-    texts = (saved.device, saved.last_id, saved.incarnation, saved.token)
-    return (
-        all(isinstance(number, int) for number in (saved.n, saved.settled_n, *(each.n for each in publishes)))
-        and all(number is None or isinstance(number, int) for number in (saved.last_seq, saved.epoch))
-        and all(text is None or isinstance(text, str) for text in texts)
-        and all(isinstance(each.to, str) and isinstance(each.content_type, str) for each in publishes)
-        and all(isinstance(each.body, str | bytes) for each in publishes)
-    )
+    numbers: list[object] = [saved.n, saved.settled_n, *(each.n for each in saved.unsettled)]
+    texts: list[object] = [text for each in saved.unsettled for text in (each.to, each.content_type)]
+    bodies: list[object] = [each.body for each in saved.unsettled]
+    numbers += [number for number in (saved.last_seq, saved.epoch) if number is not None]
+    texts += [text for text in (saved.device, saved.last_id, saved.incarnation, saved.token) if text is not None]
+    kinds = ((numbers, int), (texts, str), (bodies, (str, bytes)))
+    return all(isinstance(value, kind) for values, kind in kinds for value in values)
 
 
 def _make(database: sqlite3.Connection, user: str, terminal: str) -> None:

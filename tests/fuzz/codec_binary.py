@@ -30,17 +30,15 @@ from roost_protocol.limits import FRAME_OVERHEAD_BYTES, HEADER_BYTES, Limits
 
 FRAME_BYTES_MAX = Limits().frame_bytes_max
 
-ENTRY = Entry(id="0123456789abcdef", time=1_700_000_000_000, sender="alice", to="user/bob", content_type="text/plain", text="hi")
-
-GRANTED = Granted(
-    frame_bytes_max=9, body_bytes_max=8, publish_max=7, receive_max=6, receive_bytes_max=5, keepalive_s=4
+ENTRY = Entry(
+    id="0123456789abcdef", time=1_700_000_000_000, sender="alice", to="user/bob", content_type="text/plain", text="hi"
 )
+
+GRANTED = Granted(frame_bytes_max=9, body_bytes_max=8, publish_max=7, receive_max=6, receive_bytes_max=5, keepalive_s=4)
 
 FRAMES_SEEDED: tuple[Frame, ...] = (
     Connect(user="alice", terminal="phone", device="d1", password="open sesame", last_seq=3, last_id="0" * 16),
-    Connack(
-        epoch=7, head=9, floor=1, position=3, granted=GRANTED, took_over=Origin(by="d2", at=1, address="memory:1")
-    ),
+    Connack(epoch=7, head=9, floor=1, position=3, granted=GRANTED, took_over=Origin(by="d2", at=1, address="memory:1")),
     Publish(n=1, to="user/bob", text="hi"),
     Publish(n=2, to="group/team", data=b"\0\xff", content_type="application/octet-stream"),
     Puback(n=1, reason=0, seq=1, id="0123456789abcdef", time=1),

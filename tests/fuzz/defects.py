@@ -3,6 +3,7 @@
 `python -m fuzz.defects` prints how many cases that takes, for the table in `docs/testing.md`.
 """
 
+import struct
 import sys
 from collections.abc import Callable
 from itertools import chain, islice
@@ -97,7 +98,8 @@ DEFECTS: dict[str, Defect] = {
         lambda patch: patch.setattr(roost_admin.import_file, "_UNREADABLE", (msgspec.MsgspecError, RecursionError)),
     ),
     "state_file": Defect(
-        "the types of values are not looked at", lambda patch: patch.setattr(state_file, "_is_sound", lambda saved: True)
+        "the types of values are not looked at",
+        lambda patch: patch.setattr(state_file, "_is_sound", lambda saved: True),
     ),
 }
 
@@ -123,12 +125,16 @@ def found(target: Target) -> Found | None:
 def rate(target: Target, seconds: float = 2.0) -> float:
     """Cases in a second, without coverage."""
     corpus = target.corpus()
+    drawn = cases(1, corpus, target.tokens, target.bytes_max)
     began, count = perf_counter(), 0
-    for count, data in enumerate(cases(1, corpus, target.tokens, target.bytes_max), start=1):
-        attempt(target, data)
-        if perf_counter() - began >= seconds:
-            break
+    while perf_counter() - began < seconds:
+        attempt(target, next(drawn))
+        count += 1
     return count / (perf_counter() - began)
+
+
+def _named(error: type[Exception]) -> str:
+    return "`struct.error`" if error is struct.error else f"`{error.__name__}`"
 
 
 def main() -> int:
@@ -138,7 +144,7 @@ def main() -> int:
         with pytest.MonkeyPatch.context() as patch:
             DEFECTS[name].put_in(patch)
             result = found(target)
-        documented = ", ".join(f"`{each.__name__}`" for each in target.documented) or "nothing"
+        documented = ", ".join(map(_named, target.documented)) or "nothing"
         after = "not found" if result is None else f"{result.after:,} cases"
         lines.append(f"| `{name}` | {documented} | {rate(target):,.0f} | {DEFECTS[name].title} | {after} |")
     print("\n".join(lines))  # noqa: T201 - this is what it is for

@@ -103,4 +103,3 @@ async def _say(stream: MemoryStream, parts: tuple[bytes, ...]) -> None:
         await stream.send_eof()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass
-

@@ -15,7 +15,9 @@ from roost_broker.http.server import Answered, HttpServer, Request, RequestFaile
 from roost_broker.http.stream import StreamListener
 from roost_broker.transport.memory import MemoryListener
 
-ANSWERED = frozenset({100, 200, 201, 204, 400, 401, 403, 404, 405, 409, 411, 413, 414, 415, 422, 426, 431, 501, 503, 505, 507})
+ANSWERED = frozenset(
+    {100, 200, 201, 204, 400, 401, 403, 404, 405, 409, 411, 413, 414, 415, 422, 426, 431, 501, 503, 505, 507}
+)
 """What may be answered: 500 is a defect."""
 
 
@@ -72,7 +74,10 @@ def seeds() -> Iterator[bytes]:
     yield _request(b"GET /v1/users?limit=2&after=a HTTP/1.1", b"connection: close")
     yield _request(b"POST /v1/users HTTP/1.1", json, b"content-length: %d" % len(user), body=user)
     yield _request(
-        b"POST /v1/users HTTP/1.1", json, b"transfer-encoding: chunked", body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(user), user)
+        b"POST /v1/users HTTP/1.1",
+        json,
+        b"transfer-encoding: chunked",
+        body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(user), user),
     )
     yield _request(b"GET /v1/status HTTP/1.1") * 3
     yield _request(b"HEAD /openapi.json HTTP/1.1") + _request(b"GET /metrics HTTP/1.0")
@@ -108,7 +113,8 @@ TARGET = Target(
     seeds=seeds,
     tokens=(
         b"GET ", b"HEAD ", b"PUT ", b" HTTP/1.0", b" HTTP/1.1", b"\r\n", b"\r\n\r\n", b"\n", b"content-length: ",
-        b"transfer-encoding: chunked\r\n", b"expect: 100-continue\r\n", b"connection: close\r\n", b"upgrade: websocket\r\n",
+        b"transfer-encoding: chunked\r\n", b"expect: 100-continue\r\n", b"connection: close\r\n",
+        b"upgrade: websocket\r\n",
         b"/v1/users", b"/v1/sessions/kick", b"/v1/events/follow", b"%ff", b"%00", b"?limit=1", b"0\r\n\r\n", b"\0",
     ),
     bytes_max=16_384,

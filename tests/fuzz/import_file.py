@@ -20,14 +20,17 @@ def one(data: bytes) -> None:
     with weighed():
         reader = ExportReader(io.BytesIO(data), "export")
         last = 0
+        failure: Failure | None = None
         try:
             for line in reader.records():
                 assert line.number > last
                 last = line.number
-        except Failure as failure:
+        except Failure as failed:
+            failure = failed
+        if failure is not None:
             assert failure.exit_code == EX_DATAERR
             assert len(failure.format_message()) < 1_000
-            raise
+            raise failure
 
 
 def _lines(*records: Exported) -> bytes:

@@ -21,8 +21,8 @@ from roost_broker.store.journal import (
     encode_event,
     subjects,
 )
-from roost_broker.store.operations import Reason
 from roost_protocol.codec import decode_entry, encode_entry
+from roost_protocol.reasons import Reason
 
 
 def _recorded(decode: Callable[[bytes], Any]) -> Callable[[bytes], None]:
@@ -77,7 +77,9 @@ def one(data: bytes) -> None:
 def seeds() -> Iterator[bytes]:
     """A record of each kind."""
     records: tuple[object, ...] = (
-        tables.UserRecord("alice", "hash", 1, False, "0" * 16, 1, 2, False, tables.ImportRecord("0" * 16, 1, "age", 9, 4)),
+        tables.UserRecord(
+            "alice", "hash", 1, False, "0" * 16, 1, 2, False, tables.ImportRecord("0" * 16, 1, "age", 9, 4)
+        ),
         tables.DeviceRecord(1, "d1", "phone", "client 1", b"d" * 32),
         tables.SessionRecord(7, 1, "d1", 1, "memory:1", tables.EndRecord(Reason.LOGGED_OUT, "d2", 2, "memory:2")),
         tables.GroupRecord("team", 1),

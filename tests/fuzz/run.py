@@ -1,4 +1,4 @@
-"""`make fuzz`: each target in turn, one line for each with its figures, and one for all; status 1 if there were findings.
+"""`make fuzz`: each target in turn, a line for each with its figures, and one for all; status 1 if there were findings.
 
 `python -m fuzz.run [--seconds 600] [TARGET …]`. The time is shared equally. What reached new places is made part of
 the corpus, as few and as small inputs as reach them all, and no more than `CORPUS_BYTES_MAX` for each target; what

@@ -76,7 +76,15 @@ def right_file() -> bytes:
     publishes = tuple(SavedPublish(n=n, to="user/bob", content_type="text/plain", body=f"hello {n}") for n in (1, 2))
     more = SavedPublish(n=3, to="group/team", content_type="application/octet-stream", body=b"\0\xff")
     state.save(
-        Changes(device="d1", position=(3, "0" * 16), incarnation="1" * 16, epoch=7, token="token", n=3, added=(*publishes, more))
+        Changes(
+            device="d1",
+            position=(3, "0" * 16),
+            incarnation="1" * 16,
+            epoch=7,
+            token="token",
+            n=3,
+            added=(*publishes, more),
+        )
     )
     state.close()
     content = (folder / "state").read_bytes()

@@ -7,7 +7,7 @@ remove it, add it under another key), and the bytes to do it with. Whatever it i
 
 import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -99,33 +99,33 @@ def _folders() -> tuple[Path, Path]:
 def _read_all(store: LmdbStore) -> None:
     """Everything that is read of a store; what fails to be, does not keep from the rest."""
     reads: list[Callable[[], object]] = [
-        lambda: store.list_users("", _ALL),
-        lambda: store.list_groups("", _ALL),
-        lambda: store.list_admins("", _ALL),
-        lambda: store.list_tokens("", _ALL),
-        lambda: store.read_journal(None, limit=_ALL),
-        lambda: store.group("team"),
-        lambda: store.route(ALICE, "group/team"),
-        lambda: store.route(ALICE, "user/bob"),
-        lambda: store.removals(0, _ALL),
-        lambda: store.statistics(),
-        lambda: store.publish_outcome(PHONE, 1),
-        lambda: store.names_after("user", "", _ALL),
-        lambda: store.account("alice"),
+        partial(store.list_users, "", _ALL),
+        partial(store.list_groups, "", _ALL),
+        partial(store.list_admins, "", _ALL),
+        partial(store.list_tokens, "", _ALL),
+        partial(store.read_journal, None, limit=_ALL),
+        partial(store.group, "team"),
+        partial(store.route, ALICE, "group/team"),
+        partial(store.route, ALICE, "user/bob"),
+        partial(store.removals, 0, _ALL),
+        store.statistics,
+        partial(store.publish_outcome, PHONE, 1),
+        partial(store.names_after, "user", "", _ALL),
+        partial(store.account, "alice"),
     ]
     for user in (ALICE, BOB):
         reads += [
-            lambda user=user: store.read_inbox(user, 0, _ALL, _BYTES),
-            lambda user=user: store.read_conversation(user, None, limit=_ALL, bytes_max=_BYTES),
-            lambda user=user: store.read_conversation(user, "user/bob", after=1, limit=_ALL, bytes_max=_BYTES),
-            lambda user=user: store.conversations(user, ConversationMark(), _ALL),
-            lambda user=user: store.inbox_size(user),
-            lambda user=user: store.would_trim(user, Retention(count=1), 2**41),
-            lambda user=user: store.devices(user),
-            lambda user=user: store.relations(user, "contact"),
-            lambda user=user: store.groups_of(user),
-            lambda user=user: store.tokens_of(user),
-            lambda user=user: store.entry_origins(user, 0, _ALL),
+            partial(store.read_inbox, user, 0, _ALL, _BYTES),
+            partial(store.read_conversation, user, None, limit=_ALL, bytes_max=_BYTES),
+            partial(store.read_conversation, user, "user/bob", after=1, limit=_ALL, bytes_max=_BYTES),
+            partial(store.conversations, user, ConversationMark(), _ALL),
+            partial(store.inbox_size, user),
+            partial(store.would_trim, user, Retention(count=1), 2**41),
+            partial(store.devices, user),
+            partial(store.relations, user, "contact"),
+            partial(store.groups_of, user),
+            partial(store.tokens_of, user),
+            partial(store.entry_origins, user, 0, _ALL),
         ]
     for read in reads:
         try:

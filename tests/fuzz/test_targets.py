@@ -57,7 +57,9 @@ def test_cases_out_of_a_seed_are_stood(target: Target) -> None:
 @targets
 def test_no_case_takes_more_memory_than_it_has_bytes_and_a_constant(target: Target) -> None:
     corpus = target.corpus()
-    drawn = islice(cases(SEED, corpus, target.tokens, target.bytes_max), WEIGHED // (4 if target.name in BROKERS else 1))
+    drawn = islice(
+        cases(SEED, corpus, target.tokens, target.bytes_max), WEIGHED // (4 if target.name in BROKERS else 1)
+    )
     weighed = corpus[:: max(1, len(corpus) // 40)] if target.name in BROKERS else corpus
     weigh(target.one, corpus[0], target.documented)  # what is made once is made
     for data in (*weighed, *drawn):

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 import lmdb
+
 from roost_broker.store import (
     lmdb_accounts,
     lmdb_admins,
