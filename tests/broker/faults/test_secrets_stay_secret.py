@@ -1,4 +1,4 @@
-"""No password and no token is said again: not in the log, the audit log, an answer, a listing, the metrics, the journal.
+"""No password and no token is said again: in no log, audit log, answer, listing, metric or record of the journal.
 
 Others told them to whoever watched the broker (CVE-2026-33216, CVE-2026-33247). Each secret here is a word that stands
 nowhere else; then everything is gone through that a broker says of itself.
