@@ -151,7 +151,7 @@ TARGET = Target(
     one=one,
     documented=(),
     # Bodies are read twice, for keys that come more than once; and a stream of events has its tasks.
-    memory=Memory(for_each_byte=256, beside=1024 * 1024),
+    memory=Memory(for_each_byte=64, beside=512 * 1024),
     seeds=seeds,
     tokens=(b"alice", b"bob", b"user/bob", b"\n", b",", b"%ff", b"%00", b"limit=", b"&after=", b"null", *JSON_TOKENS),
     bytes_max=8_192,

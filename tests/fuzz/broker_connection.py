@@ -101,7 +101,7 @@ TARGET = Target(
     one=one,
     documented=(),
     # Beside what is read: the tasks, the session, and what is answered.
-    memory=Memory(for_each_byte=64, beside=1024 * 1024),
+    memory=Memory(for_each_byte=16, beside=256 * 1024),
     seeds=seeds,
     tokens=(b"\xa8password", b"\xa5epoch", b"\xa8terminal", b"\xa6newest", b"\xa6action", *codec_binary.TARGET.tokens),
 )

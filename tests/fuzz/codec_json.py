@@ -65,7 +65,7 @@ TARGET = Target(
     name="codec_json",
     one=one,
     documented=(RemoteProtocolError,),
-    memory=Memory(for_each_byte=32, beside=64 * 1024),
+    memory=Memory(for_each_byte=16, beside=16 * 1024),
     seeds=seeds,
     tokens=(b'"frame":"PUBLISH"', b'"frame":"FETCH"', b'"users":[', b'"data":"', *JSON_TOKENS),
     bytes_max=8_192,

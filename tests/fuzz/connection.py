@@ -64,7 +64,7 @@ TARGET = Target(
     name="connection",
     one=one,
     documented=(),
-    memory=Memory(for_each_byte=32, beside=64 * 1024),
+    memory=Memory(for_each_byte=16, beside=16 * 1024),
     seeds=seeds,
     tokens=codec_binary.TARGET.tokens,
     bytes_max=codec_binary.TARGET.bytes_max,

@@ -109,7 +109,7 @@ TARGET = Target(
     name="http_request",
     one=one,
     documented=(),
-    memory=Memory(for_each_byte=64, beside=1024 * 1024),
+    memory=Memory(for_each_byte=32, beside=512 * 1024),
     seeds=seeds,
     tokens=(
         b"GET ", b"HEAD ", b"PUT ", b" HTTP/1.0", b" HTTP/1.1", b"\r\n", b"\r\n\r\n", b"\n", b"content-length: ",

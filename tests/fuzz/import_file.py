@@ -63,7 +63,7 @@ TARGET = Target(
     name="import_file",
     one=one,
     documented=(Failure,),
-    memory=Memory(for_each_byte=32, beside=128 * 1024),
+    memory=Memory(for_each_byte=16, beside=64 * 1024),
     seeds=seeds,
     tokens=(b'{"kind":"entry","entry":', b'"kind":"end","end":', b'"account":', b'"erased":', b"\n", *JSON_TOKENS),
     bytes_max=8_192,

@@ -116,7 +116,7 @@ TARGET = Target(
     name="records",
     one=one,
     documented=tables.UNREADABLE,
-    memory=Memory(for_each_byte=64, beside=64 * 1024),
+    memory=Memory(for_each_byte=8, beside=16 * 1024),
     seeds=seeds,
     tokens=(b"\xc0", b"\xcf" + b"\xff" * 8, b"\xd9\xff", b"\xdd\xff\xff\xff\xff", b"\x91\x91\x91\x91", b"\xa3age"),
 )

@@ -140,7 +140,7 @@ TARGET = Target(
     one=one,
     documented=(StateUnusable,),
     # What SQLite allocates, it does by itself; rows are as large as the file says, and no larger than it is.
-    memory=Memory(for_each_byte=16, beside=256 * 1024),
+    memory=Memory(for_each_byte=16, beside=64 * 1024),
     seeds=seeds,
     tokens=tuple(change(at, b"\x0c") for at in (100, 8_000, 8_150, 12_200)),
     bytes_max=1_024,

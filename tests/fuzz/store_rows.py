@@ -176,7 +176,7 @@ TARGET = Target(
     name="store_rows",
     one=one,
     documented=(ReadFailed, OutcomeUnknown, CommitRefused, StoreUnusable),
-    memory=Memory(for_each_byte=1_024, beside=2 * 1024 * 1024),
+    memory=Memory(for_each_byte=64, beside=256 * 1024),
     seeds=seeds,
     tokens=(b"\xc0", b"\xcf" + b"\xff" * 8, b"\xa1\xff", b"\0" * 8, b"\xff" * 8, b"\x91\x91"),
     bytes_max=400,

@@ -33,8 +33,11 @@ SEED = 20_261_124
 
 CORPUS_BYTES_MAX = 1_000_000
 
-BROKERS = ("broker_connection", "web_socket", "http_request", "admin_api")
-"""Targets with a whole broker for each case: of their seeds, each so many-th is weighed."""
+SLOW = ("broker_connection", "web_socket", "http_request", "admin_api", "store_rows")
+"""Targets with a whole broker or store for each case: a quarter of the cases drawn are weighed."""
+
+PARTLY = ("admin_api", "store_rows")
+"""Of what is known, about `WEIGHED` are weighed: these are not for strangers."""
 
 targets = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 
@@ -57,10 +60,8 @@ def test_cases_out_of_a_seed_are_stood(target: Target) -> None:
 @targets
 def test_no_case_takes_more_memory_than_it_has_bytes_and_a_constant(target: Target) -> None:
     corpus = target.corpus()
-    drawn = islice(
-        cases(SEED, corpus, target.tokens, target.bytes_max), WEIGHED // (4 if target.name in BROKERS else 1)
-    )
-    weighed = corpus[:: max(1, len(corpus) // 40)] if target.name in BROKERS else corpus
+    drawn = islice(cases(SEED, corpus, target.tokens, target.bytes_max), WEIGHED // (4 if target.name in SLOW else 1))
+    weighed = corpus[:: max(1, len(corpus) // WEIGHED)] if target.name in PARTLY else corpus
     weigh(target.one, corpus[0], target.documented)  # what is made once is made
     for data in (*weighed, *drawn):
         peak = weigh(target.one, data, target.documented)

@@ -103,7 +103,7 @@ TARGET = Target(
     name="web_socket",
     one=one,
     documented=(),
-    memory=Memory(for_each_byte=64, beside=1024 * 1024),
+    memory=Memory(for_each_byte=32, beside=256 * 1024),
     seeds=seeds,
     tokens=(
         b"\r\n", b"sec-websocket-key: ", b"sec-websocket-protocol: roost.v1.json\r\n", b"upgrade: websocket\r\n",
