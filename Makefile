@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web bench-overload crash deep sim sim-defects clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web bench-overload crash deep sim sim-defects fuzz fuzz-defects clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -38,6 +38,16 @@ sim: $(VENV)/.ready-dev
 # How many seeds it takes to find each deliberate defect: the table in docs/testing.md.
 sim-defects: $(VENV)/.ready-dev
 	PYTHONPATH=tests $(BIN)/python -m client.simulation.find_defects
+
+# Each target of the fuzzers in turn, a line of figures for each; FUZZ_SECONDS of search in all, and then some to make
+# the corpus small again. TARGETS="codec_json …" for some of them.
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.ready-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS) $(TARGETS)
+
+# What takes away a check of each target and finds that: the table in docs/testing.md.
+fuzz-defects: $(VENV)/.ready-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz.defects
 
 # Every workload, for roost and its peers in turn; under 12 minutes. As root it installs the peers if they are missing.
 bench: $(VENV)/.ready-dev

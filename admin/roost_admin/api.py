@@ -92,7 +92,7 @@ class AdminApi:
     def _decoded(self, answer: bytes, wanted: type[G]) -> G:
         try:
             return msgspec.json.decode(answer, type=wanted)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Failure(
                 f"{self.endpoint}: the answer is not that of a broker of this version: {error}", EX_SOFTWARE
             ) from error
@@ -148,6 +148,6 @@ def target(route: Route[G], names: tuple[str, ...], query: msgspec.Struct | None
 def _refusal(status: int, answer: bytes) -> Failure:
     try:
         problem = msgspec.json.decode(answer, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         problem = Problem(status=status, title=f"HTTP status {status}")
     return Failure(problem.detail or problem.title, _STATUS.get(status, EX_DATAERR))

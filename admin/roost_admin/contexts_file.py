@@ -87,7 +87,11 @@ def read_contexts() -> dict[str, Context]:
         return {}
     try:
         return msgspec.convert(tomllib.loads(text), dict[str, Context])
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (
+        ValueError,
+        RecursionError,
+        msgspec.ValidationError,
+    ) as error:  # not TOML, or numbers and nesting without end
         raise Failure(f"{path}: {error}", EX_CONFIG) from error
 
 

@@ -20,6 +20,9 @@ KINDS = ("account", "device", "group", "contact", "block", "entry", "end")
 
 _SHOWN_CHARS = 60
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What comes of decoding any line."""
+
 
 class _Kind(Struct):
     kind: str
@@ -97,7 +100,7 @@ class ExportReader:
         """What stands in a line; None if it is of a kind that is not known."""
         try:
             return _record_of(line) if _kind_of(line).kind in KINDS else None
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             found = printable(line[: 4 * _SHOWN_CHARS].decode(errors="backslashreplace").strip()[:_SHOWN_CHARS])
             raise self._unfit(found, f"not a record of an export: {error}") from error
 

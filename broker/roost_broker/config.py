@@ -15,11 +15,17 @@ import msgspec
 from roost_broker.store.operations import Hold, Retention
 from roost_protocol.admin.route import ROLES
 from roost_protocol.hosts import is_loopback
-from roost_protocol.limits import MIB, Limits, Unfit
+from roost_protocol.limits import MIB, NUMBER_MAX, Limits, Unfit
 from roost_protocol.names import check_terminal
 
 DEFAULT_PORT = 7300
 DAY_MS = 24 * 3600 * 1000
+DAYS_MOST = 1_000_000
+"""Days that something may be kept for: in milliseconds they are still an exact number."""
+MAP_BYTES_MOST = 2**46
+"""64 TiB: half of the address space of a process on x86-64."""
+PASSES_MOST, MEMORY_KIB_MOST = 1_000, 4 * 1024 * 1024
+"""What no log-in can wait for, and no machine has to spare."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 TERMINAL_TYPES = ("phone", "pc", "pad", "web", "watch", "tv", "bot")
 
@@ -150,21 +156,14 @@ class Config(Section, frozen=True, kw_only=True):
             yield "terminal_types is empty: nobody could log in"
         if self.log_level not in LOG_LEVELS:
             yield f"log_level is DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}"
-        amounts = {
-            "drain_s": self.drain_s,
-            **{f"retention.{k}": v for k, v in msgspec.structs.asdict(self.retention).items()},
-            **{f"journal.{k}": v for k, v in msgspec.structs.asdict(self.journal).items()},
-        }
-        for name, amount in amounts.items():
-            if not 0 <= amount < math.inf:
-                yield f"{name} is a number from 0 on, not {amount}"
+        yield from self._amount_problems()
         if not self.retention.interval_s:
             yield "retention.interval_s is above 0"
         if self.retention.hold_days and not self.retention.hold_bytes_max:
             yield "retention.hold_bytes_max is above 0 where hold_days is: a hold has a bound"
         # RFC 9106, 3.1: at least one pass, and 8 KiB for each lane.
-        if self.passwords.passes < 1 or self.passwords.memory_kib < 8:
-            yield "passwords.passes is at least 1, passwords.memory_kib at least 8"
+        if not 1 <= self.passwords.passes <= PASSES_MOST or not 8 <= self.passwords.memory_kib <= MEMORY_KIB_MOST:
+            yield f"passwords.passes is 1 to {PASSES_MOST}, passwords.memory_kib 8 to {MEMORY_KIB_MOST}"
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
             yield "store.reserve_bytes is above 0 and below store.map_bytes"
         if self.tls.key and not self.tls.certificate:
@@ -173,6 +172,21 @@ class Config(Section, frozen=True, kw_only=True):
         if self.admin_listen:
             yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)
         yield from self._web_problems()
+
+    def _amount_problems(self) -> Iterator[str]:
+        amounts = {
+            "drain_s": self.drain_s,
+            **{f"retention.{k}": v for k, v in msgspec.structs.asdict(self.retention).items()},
+            **{f"journal.{k}": v for k, v in msgspec.structs.asdict(self.journal).items()},
+        }
+        for name, amount in amounts.items():
+            most = DAYS_MOST if name.endswith("_days") else NUMBER_MAX
+            if not 0 <= amount < math.inf:
+                yield f"{name} is a number from 0 on, not {amount}"
+            elif amount > most:
+                yield f"{name} is at most {most}"
+        if self.store.map_bytes > MAP_BYTES_MOST:
+            yield f"store.map_bytes is at most {MAP_BYTES_MOST}: what a process can have of address space"
 
     def _web_problems(self) -> Iterator[str]:
         if self.web_listen:

@@ -13,6 +13,7 @@ import trio
 
 from roost_broker.metrics import Traffic
 from roost_broker.transport import ConnectionLost, Transport
+from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.limits import Limits
 
 LINGER_S = 2.0
@@ -92,8 +93,15 @@ class Outlet:
             raise ConnectionLost("broken off before everything was sent")
         self._transport.send_eof()
         with trio.move_on_after(LINGER_S):
-            while self._transport.recv_nowait(self._limits.read_bytes_max) != b"":
+            while not self._is_at_end():
                 await self._transport.wait_readable()
+
+    def _is_at_end(self) -> bool:
+        """Read what has arrived, and forget it; whether that was the end. Raises ConnectionLost."""
+        try:
+            return self._transport.recv_nowait(self._limits.read_bytes_max) == b""
+        except RemoteProtocolError:
+            return False  # the last word is said already: nobody is told what else was wrong
 
     def forget(self) -> None:
         """The connection is closed: let go of those who wanted to know, so that nothing is left in a cycle."""

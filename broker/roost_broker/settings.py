@@ -35,6 +35,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 NAMED_MAX = 24
 """Known keys that are named when none of them looks like the one that is not known; more would drown the message."""
 
+SHOWN_CHARS_MAX = 200
+"""Characters of a value in a message: what is wrong with it is seen by then."""
+
 LIKENESS = 0.8
 """How much a variable has to look like one of ours to be a mistake (0 to 1; see difflib)."""
 
@@ -134,7 +137,7 @@ class _Layers:
             tree = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             self._problems.append(f"{path}: cannot be read: {error.strerror}")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers and nesting without end
             self._problems.append(f"{path}: is not TOML: {error}")
         else:
             self._add_table(Config, tree, "", Source("file", str(path)))
@@ -185,13 +188,14 @@ class _Layers:
             elif isinstance(value, dict):
                 self._add_table(inner, value, f"{key}.", source)
             else:
-                self._problem(key, f"{source.name}: {key} is a table, not {value!r}")
+                self._problem(key, f"{source.name}: {key} is a table, not {_shown(value)}")
 
     def _add(self, key: str, source: Source, value: Any, convert: Callable[[Any, Any], Any]) -> None:
         try:
-            self._values[key] = convert(value, leaves()[key])
-        except msgspec.ValidationError as error:
-            self._problem(key.rpartition(".")[0], f"{source.name}: {key} = {value!r}: {error}")
+            self._values[key] = _in_unicode(convert(value, leaves()[key]))
+        except (msgspec.ValidationError, UnicodeError) as error:
+            why = "is not UTF-8" if isinstance(error, UnicodeError) else error
+            self._problem(key.rpartition(".")[0], f"{source.name}: {key} = {_shown(value)}: {why}")
         else:
             self._sources[key] = source
 
@@ -254,6 +258,23 @@ def _from_text(text: str, kind: Any) -> Any:
     if getattr(kind, "__origin__", None) is tuple:
         return msgspec.convert([part.strip() for part in text.split(",") if part.strip()], kind)
     return msgspec.convert(text, kind, strict=False)
+
+
+def _in_unicode(value: Any) -> Any:
+    """A value as it is. Raises UnicodeError for text that UTF-8 does not have: a variable may be any bytes."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str):
+            text.encode()
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value, or its beginning, for a person."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out numbers that are so long
+        return "a number with thousands of digits"
+    return text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}…"
 
 
 def _nearest_variable(name: str) -> str | None:

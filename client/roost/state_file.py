@@ -52,6 +52,9 @@ class FileState:
         except sqlite3.Error as error:
             database.close()
             raise self._unusable(error) from error
+        except UnicodeError as error:
+            database.close()
+            raise self._damaged(str(error)) from error
         except BaseException:
             database.close()
             raise
@@ -98,13 +101,15 @@ class FileState:
             "FROM device"
         ).fetchone()
         if row is None:
-            raise StateUnusable(f"{self.path} is damaged: it says nothing about a device; remove it to begin anew")
+            raise self._damaged("it says nothing about a device")
         publishes = database.execute("SELECT n, recipient, content_type, body FROM publishes ORDER BY n")
         saved = Saved(
             user=row[0], terminal=row[1], device=row[2], last_seq=row[3], last_id=row[4], incarnation=row[5],
             epoch=row[6], token=row[7], n=row[8], settled_n=row[9], ended=row[10],
             unsettled=tuple(SavedPublish(n=n, to=to, content_type=kind, body=body) for n, to, kind, body in publishes),
         )  # fmt: skip
+        if not _is_sound(saved):
+            raise self._damaged("what it says has other types")
         check_owner(saved, user, terminal, str(self.path))
         return saved
 
@@ -124,15 +129,29 @@ class FileState:
             )
         (health,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if health != "ok":
-            raise StateUnusable(f"{self.path} is damaged ({health}); remove it to begin anew")
+            raise self._damaged(health)
+
+    def _damaged(self, found: str) -> StateUnusable:
+        return StateUnusable(f"{self.path} is damaged ({found}); remove it to begin anew")
 
     def _unusable(self, error: sqlite3.Error) -> StateUnusable:
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StateUnusable(f"{self.path} is in use by another process; each has its own state file")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StateUnusable(f"{self.path} is damaged ({error}); remove it to begin anew")
+            return self._damaged(str(error))
         return StateUnusable(f"{self.path} cannot be used: {error}")
+
+
+def _is_sound(saved: Saved) -> bool:
+    """Whether everything has its type: SQLite keeps anything in any column, and a file may have been changed."""
+    numbers: list[object] = [saved.n, saved.settled_n, *(each.n for each in saved.unsettled)]
+    texts: list[object] = [text for each in saved.unsettled for text in (each.to, each.content_type)]
+    bodies: list[object] = [each.body for each in saved.unsettled]
+    numbers += [number for number in (saved.last_seq, saved.epoch) if number is not None]
+    texts += [text for text in (saved.device, saved.last_id, saved.incarnation, saved.token) if text is not None]
+    kinds = ((numbers, int), (texts, str), (bodies, (str, bytes)))
+    return all(isinstance(value, kind) for values, kind in kinds for value in values)
 
 
 def _make(database: sqlite3.Connection, user: str, terminal: str) -> None:

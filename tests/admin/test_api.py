@@ -98,7 +98,7 @@ def test_a_refusal_that_is_no_problem_document(tmp_path: Path) -> None:
     assert caught.value.exit_code == EX_TEMPFAIL
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"version": 1}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"version": 1}', b'{"version": ' + b"[" * 50_000])
 def test_an_answer_of_another_shape(tmp_path: Path, body: bytes) -> None:
     with answering(tmp_path / "s", answer(200, body)), pytest.raises(Failure, match="version") as caught:
         AdminApi(tmp_path / "s").ask(STATUS)

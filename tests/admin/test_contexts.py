@@ -252,9 +252,9 @@ def test_files_that_others_may_use_are_refused(home: Home, mode: int) -> None:
         '[prod]\nurl = "http://a:99999"\ntoken_file = "/x"', '[prod]\nurl = "http://"\ntoken_file = "/x"',
         '[prod]\nurl = "http://me:secret@a:1"\ntoken_file = "/x"', '[prod]\nurl = "http://a:1/path"\ntoken_file = "/x"',
         '[prod]\nurl = "http://[/"\ntoken_file = "/x"', '[prod]\nsocket = "/x"\ninsecure = 1',
-        "#" * (FILE_BYTES_MAX + 1),
+        "#" * (FILE_BYTES_MAX + 1), "prod = " + "[" * 5_000, "prod = " + "9" * 5_000,
     ],
-    ids=range(16),
+    ids=range(18),
 )  # fmt: skip
 def test_a_mistake_in_the_file_is_one_clear_line(home: Home, text: str) -> None:
     home.keep(text)

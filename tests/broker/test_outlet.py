@@ -13,7 +13,9 @@ from broker.house import in_virtual_time
 from broker.wires import ScriptedTransport
 from roost_broker.outlet import LINGER_S, Outlet
 from roost_broker.transport import ConnectionLost
+from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.limits import KIB, Limits
+from roost_protocol.reasons import Reason
 
 LIMITS = Limits(write_buffer_bytes_max=64 * KIB, write_timeout_s=10)
 
@@ -171,6 +173,31 @@ async def test_finish_does_not_wait_for_ever() -> None:
         with suppress(ConnectionLost):  # it gives up at the very moment when the rest does
             await outlet.finish()
         assert trio.current_time() - started <= LIMITS.write_timeout_s + LINGER_S
+
+
+class Violated(ScriptedTransport):
+    """A transport whose peer breaks its rules twice before it closes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.violations = 2
+        self.readable.set()
+
+    def recv_nowait(self, bytes_max: int) -> bytes | None:
+        """See `Transport.recv_nowait`."""
+        if self.violations:
+            self.violations -= 1
+            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "again")
+        return b""
+
+
+@in_virtual_time
+async def test_a_peer_that_breaks_the_rules_while_it_is_seen_off_is_seen_off() -> None:
+    transport = Violated()
+    async with outlet_on(transport) as (outlet, told):
+        await outlet.finish()
+        assert (transport.violations, transport.eof, told.lost) == (0, True, 0)
+        assert trio.current_time() == 0, "it did not wait"
 
 
 @given(

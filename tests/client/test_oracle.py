@@ -646,6 +646,7 @@ def test_a_recorder_writes_each_event_at_once(tmp_path: Path) -> None:
         ('{"trims_known":true}\n{"event":"Vanished"}\n', "line 2.*Vanished"),
         ('{"trims_known":true}\n{"event":"CaughtUp","devise":"bob/pc"}\n', "line 2.*devise"),
         ('{"trims_known":true}\n{"event":"Caug', "line 2"),
+        ('{"trims_known":true}\n{"event":"CaughtUp","more":' + "[" * 50_000, "line 2"),
         ('{"trims_known":true}\n{"event":"Acknowledged","device":"b","n":1,"reason":"success"}\n', "seq and id"),
     ],
 )

@@ -205,6 +205,32 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     assert "damaged" in _refused(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE device SET n = 'many'",
+        "UPDATE device SET settled_n = 1.5",
+        "UPDATE device SET last_seq = x'00'",
+        "UPDATE device SET epoch = 'e'",
+        "UPDATE device SET device = x'6431'",
+        "UPDATE device SET token = x'37'",
+        "UPDATE publishes SET recipient = x'00'",
+        "UPDATE publishes SET content_type = x'31'",
+        "UPDATE publishes SET body = 1.5",
+    ],
+)
+def test_a_file_with_values_of_other_types_is_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "state"
+    state = roost.FileState(path)
+    state.open("alice", "phone")
+    state.save(Changes(n=1, added=(publish(1, "hello"),)))
+    state.close()
+    with sqlite3.connect(path) as database:
+        assert database.execute(change).rowcount == 1
+    database.close()
+    assert "is damaged (what it says has other types)" in _refused(path)
+
+
 def test_a_file_that_says_nothing_about_a_device_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
     state = roost.FileState(path)

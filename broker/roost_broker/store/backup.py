@@ -144,5 +144,5 @@ def _read_record(folder: Path) -> BackupRecord:
         raise copy_failed(f"cannot read {file}", error) from error
     try:
         return msgspec.json.decode(text, type=BackupRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CopyFailed(f"{file} is damaged: {error}", Reason.UNSPECIFIED_ERROR) from error

@@ -13,7 +13,6 @@ process stops (see `OutcomeUnknown`), whether or not it would be known what beca
 
 import errno
 import os
-import struct
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +22,6 @@ from types import MappingProxyType
 from typing import Any
 
 import lmdb
-import msgspec
 
 from roost_broker.store import (
     lmdb_accounts,
@@ -57,6 +55,7 @@ from roost_broker.store.lmdb_account_read import AccountReader
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_copy import copy_environment
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
+from roost_broker.store.lmdb_tables import UNREADABLE
 from roost_broker.store.operations import (
     Account,
     AddAdmin,
@@ -197,7 +196,7 @@ class LmdbStore:
                 batch.finish()
         except lmdb.Error as error:
             raise self._failure(error) from error
-        except msgspec.DecodeError as error:
+        except (ReadFailed, *UNREADABLE) as error:
             raise OutcomeUnknown(f"the store in {self._path} is damaged: a record cannot be read: {error}") from error
         memory.forget_beyond_bounds()
         self._memory = memory
@@ -245,7 +244,7 @@ class LmdbStore:
         try:
             with self._env.begin() as txn:
                 yield AccountReader(txn, self._tables)
-        except (lmdb.Error, msgspec.DecodeError, struct.error) as error:
+        except (lmdb.Error, *UNREADABLE) as error:
             raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
 
     def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:

@@ -92,8 +92,10 @@ def _copy_watched(env: "lmdb.Environment", file_fd: int, watch: Watch) -> None:
     thread = Thread(target=copy, name="roost copy", daemon=True)
     thread.start()
     try:
-        while thread.is_alive():
+        running = True
+        while running:  # once more when it has ended, also when that was at once
             thread.join(WATCH_S)
+            running = thread.is_alive()
             watch(os.fstat(file_fd).st_size)
     except BaseException:
         _cut_off(file_fd)

@@ -481,7 +481,8 @@ class Reader:
 
     def _must_have(self, key: bytes, table: "lmdb._Database") -> bytes:
         value = self._txn.get(key, db=table)
-        assert value is not None  # noqa: S101  # another table says that it is there
+        if value is None:  # another table says that it is there
+            raise ReadFailed(f"the store is damaged: there is no row {key.hex()}")
         return value
 
 

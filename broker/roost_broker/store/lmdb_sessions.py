@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from roost_broker.store import refusals
+from roost_broker.store.errors import ReadFailed
 from roost_broker.store.ids import message_id_text, next_epoch
 from roost_broker.store.journal import DeviceForgotten
 from roost_broker.store.lmdb_batch import Batch, DeviceRow
@@ -72,7 +73,8 @@ def log_in(batch: Batch, op: LogIn) -> LoggedIn | Refused:
     elif device is not None:
         _update_device(batch, number, device, op)
     row = batch.device(number)
-    assert row is not None  # noqa: S101  # every device has one
+    if row is None:  # every device has one
+        raise ReadFailed(f"the store is damaged: device {number} has no cursor")
     widen(batch, number, row)
     start_over = _must_start_over(batch, user, op)
     position = 0 if start_over else _position(batch, op)

@@ -254,6 +254,9 @@ class AdminRecord(Struct, frozen=True, array_like=True):
     created: int
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, struct.error, RecursionError, IndexError, OverflowError)
+"""What comes of decoding a key or a value that no broker wrote: the store is damaged."""
+
 pack_record = msgspec.msgpack.Encoder().encode
 """A record as bytes."""
 user_record = msgspec.msgpack.Decoder(UserRecord).decode

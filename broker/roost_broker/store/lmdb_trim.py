@@ -101,8 +101,8 @@ def _lowest_cursor(txn: "Transaction", tables: Tables, user: int, hold: Hold) ->
     for key in keys_with_prefix(txn, tables.device_ids, NUMBER.pack(user)):
         number = txn.get(key, db=tables.device_ids)
         value = None if number is None else txn.get(number, db=tables.cursors)
-        assert number is not None  # noqa: S101  # the same transaction has just shown the key
-        assert value is not None  # noqa: S101  # a device has a cursor
+        if number is None or value is None:  # the same transaction has just shown the key, and a device has a cursor
+            raise ReadFailed(f"the store is damaged: a device of user {user} has no cursor")
         acknowledged, _, last_seen, _, _ = CURSOR.unpack(value)
         if last_seen >= hold.seen_since or NUMBER.unpack(number)[0] in hold.live:
             lowest = min(lowest, acknowledged)

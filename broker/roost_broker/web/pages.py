@@ -4,6 +4,7 @@ What is asked for becomes a path of the file system only if it is made of plain 
 there is nothing to decode, and no way out of a folder; that a link inside does not lead out is looked at as well.
 """
 
+import os
 import re
 from hashlib import blake2b
 from pathlib import Path
@@ -81,9 +82,10 @@ class Pages:
 def _read(file: Path, content_type: str) -> Page:
     """Raises OSError, and ValueError for a file that is too large."""
     with file.open("rb") as opened:
-        body = opened.read(FILE_BYTES_MAX + 1)
-    if len(body) > FILE_BYTES_MAX:
-        raise ValueError(f"{file} has more than {FILE_BYTES_MAX} bytes")
+        size = os.fstat(opened.fileno()).st_size  # room is made for as much as is asked for, whatever there is
+        if size > FILE_BYTES_MAX:
+            raise ValueError(f"{file} has more than {FILE_BYTES_MAX} bytes")
+        body = opened.read(size)
     return Page(content_type, f'"{blake2b(body, digest_size=12).hexdigest()}"', body)
 
 

@@ -274,7 +274,7 @@ def load(path: Path | str) -> History:
                 header = msgspec.json.decode(line, type=_Header)
             else:
                 events.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
     if header is None:
         raise ValueError(f"{path} is empty: a history begins with a line that says whether trims are known")

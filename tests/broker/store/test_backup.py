@@ -183,7 +183,7 @@ def test_a_file_that_is_missing_is_found(backup: Path) -> None:
         check_backup(backup)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"made": 1}', "\xff", "9" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"made": 1}', "\xff", "9" * 100_000, '{"more": ' + "[" * 50_000])
 def test_a_record_that_is_none_is_found(backup: Path, text: str) -> None:
     (backup / "backup.json").write_text(text, "latin-1")
     check_damaged(backup, "is damaged")
