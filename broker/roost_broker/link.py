@@ -103,6 +103,16 @@ class Link:
             self.outgoing.append(codec.encode(frame))
             self.end()
 
+    def dismiss(self, frame: Disconnect) -> None:
+        """Say why the connection ends, as far as that can be said at once, and close it: nobody waits for the peer.
+
+        For one that is owed nothing. What it is still sending may cost it this last frame.
+        """
+        if not self._ended:
+            self.disconnect(frame)
+            self.transport.send_eof()
+            self.transport.close()
+
     def end(self) -> None:
         """Put on the wire what was queued, say nothing more, and stop reading."""
         if not self._ended:

@@ -101,22 +101,23 @@ class Server:
             self._gone.unpark_all()
 
     def _is_full(self, host: str) -> Full | None:
-        """Which bound a further connection from `host` would break."""
+        """Which bound a further connection from `host` would break, after what can be done about it."""
         limits = self._core.limits
         if self.connections >= limits.connections_max:
             return Full("connections_max", f"the broker has its {limits.connections_max} connections")
-        if len(self._core.strangers) >= limits.connections_before_login_max:
-            text = f"{limits.connections_before_login_max} connections are not logged in yet"
-            return Full("connections_before_login_max", text)
         if self._from[host] >= limits.connections_per_address_max:
             text = f"{host} has its {limits.connections_per_address_max} connections"
             return Full("connections_per_address_max", text)
+        strangers = self._core.strangers
+        if len(strangers) >= limits.connections_before_login_max and not strangers.make_place():
+            text = f"{limits.connections_before_login_max} connections are not logged in yet"
+            return Full("connections_before_login_max", text)
         return None
 
     async def _turn_away(self, link: Link, text: str) -> None:
         """Say that there is no place. It takes none while it lingers, or an address could take those of others."""
         self._turned_away += 1
-        _log.warning("%s turned away: %s", link.transport.address, text)
+        self._core.strangers.log(_log.warning, "%s turned away: %s", link.transport.address, text)
         try:
             link.disconnect(Disconnect(reason=Reason.SERVER_BUSY, text=text, reconnect=True, reconnect_after_s=5))
             await link.finish()

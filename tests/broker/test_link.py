@@ -203,3 +203,15 @@ class BrokenRules(ScriptedTransport):
         if self.violation is not None:
             raise self.violation
         return super().recv_nowait(bytes_max)
+
+
+@in_virtual_time
+async def test_who_is_dismissed_is_told_and_not_waited_for() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport) as link:
+        link.dismiss(Disconnect(reason=Reason.SERVER_BUSY))
+        assert transport.sent == codec.encode(Disconnect(reason=Reason.SERVER_BUSY))
+        assert transport.eof
+        assert transport.closed
+        assert link.ending == "server_busy"
+        assert await ended_scope(link)
