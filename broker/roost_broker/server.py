@@ -1,6 +1,7 @@
 """Connections: accepting them within bounds, and the life of each from its first byte to its close."""
 
 import logging
+import sys
 from collections import Counter
 from itertools import count
 from typing import NamedTuple
@@ -10,10 +11,10 @@ import trio
 from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
-from roost_broker.metrics import Place
+from roost_broker.metrics import HANDSHAKE_FAILED, Place
 from roost_broker.session import Session
 from roost_broker.store import ReadFailed
-from roost_broker.transport import ConnectionLost, Listener, Transport
+from roost_broker.transport import ConnectionLost, HandshakeFailed, Listener, Transport
 from roost_protocol.frames import Disconnect
 from roost_protocol.reasons import Reason
 
@@ -34,10 +35,11 @@ class Full(NamedTuple):
 
 
 class Server:
-    """The connections of one node, over any transports."""
+    """The connections of one node, over any transports; `places`: for so many there are file descriptors."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, places: int = sys.maxsize) -> None:
         self._core = core
+        self._places = places
         self._from: Counter[str] = Counter()
         self._turned_away = 0
         self._gone = trio.lowlevel.ParkingLot()
@@ -103,12 +105,13 @@ class Server:
     def _is_full(self, host: str) -> Full | None:
         """Which bound a further connection from `host` would break, after what can be done about it."""
         limits = self._core.limits
-        if self.connections >= limits.connections_max:
-            return Full("connections_max", f"the broker has its {limits.connections_max} connections")
+        strangers = self._core.strangers
+        most = min(limits.connections_max, self._places)
+        if self.connections >= most and not strangers.make_place():
+            return Full("connections_max", f"the broker has its {most} connections")
         if self._from[host] >= limits.connections_per_address_max:
             text = f"{host} has its {limits.connections_per_address_max} connections"
             return Full("connections_per_address_max", text)
-        strangers = self._core.strangers
         if len(strangers) >= limits.connections_before_login_max and not strangers.make_place():
             text = f"{limits.connections_before_login_max} connections are not logged in yet"
             return Full("connections_before_login_max", text)
@@ -132,6 +135,9 @@ class Server:
                 session = await self._log_in(link)
                 if session is not None:
                     await session.run()
+        except HandshakeFailed:
+            link.ending = HANDSHAKE_FAILED
+            raise
         finally:
             if session is not None:
                 self._core.end(session)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+ANSWERED_IN_A_ROW = 32
+"""Requests answered without letting anybody else go on: a system call each, so some 0.3 ms."""
+
 NOBODY: frozenset[int] = frozenset()
 """The users whom most sessions follow; one object for all."""
 
@@ -50,12 +53,12 @@ class Session:
     """The live state of one user on one terminal type. Made by `login`; `run` is its life."""
 
     __slots__ = (
-        "_body_bytes_max", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes", "_freed_entries",
-        "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries", "_stale_presence", "_turn",
-        "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
-        "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "noted", "position",
-        "published", "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name",
-        "watching",
+        "_answered", "_body_bytes_max", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes",
+        "_freed_entries", "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries",
+        "_stale_presence", "_turn", "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address",
+        "catching_up", "client", "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s",
+        "link", "noted", "position", "published", "receive_bytes_max", "receive_max", "since_ms", "terminal",
+        "unsettled", "user", "user_name", "watching",
     )  # fmt: skip
 
     def __init__(self, core: "Core", link: Link, connect: Connect, user: int, logged_in: LoggedIn) -> None:
@@ -95,6 +98,7 @@ class Session:
         self._outlet = link.outlet
         self._outgoing = link.outgoing
         self._write_buffer_bytes_max = limits.write_buffer_bytes_max
+        self._answered = 0
         self.unsettled = 0
         self.published = 0
         """Publishes that were read, whatever came of them."""
@@ -150,6 +154,9 @@ class Session:
 
     async def _request(self, frame: Frame) -> None:
         self.flush()
+        self._answered += 1
+        if not self._answered % ANSWERED_IN_A_ROW:
+            await trio.lowlevel.checkpoint()
         # Before each answer: a few bytes may ask for a whole PAGE, and many such may come in one read.
         await self._wait_outlet()
         answer = await requests.answer(self, frame)

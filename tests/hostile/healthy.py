@@ -1,12 +1,14 @@
 """Healthy clients, in a process of their own: what they feel of an attack is measured where nobody else is at work.
 
-`python -m hostile.healthy ADDRESS` logs pairs of users in with the real client library and has them talk; beside them
-somebody logs in anew all the time. Each line on standard input begins a phase of that name; when the input ends, the
-process waits until every message has arrived, and says on standard output what came of each phase, as JSON.
+`python -m hostile.healthy ADDRESS [AUTHORITIES]` logs pairs of users in with the real client library and has them
+talk; beside them somebody logs in anew all the time. Each line on standard input begins a phase of that name; when the
+input ends, the process waits until every message has arrived, and says on standard output what came of each phase, as
+JSON.
 """
 
 import json
 import os
+import ssl
 import sys
 import time
 from collections import Counter, defaultdict
@@ -70,7 +72,8 @@ def quantile(amounts: Sequence[float], fraction: float) -> float:
 class Healthy:
     """All of them."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, trusting: str | None = None) -> None:
+        self._tls = ssl.create_default_context(cafile=trusting) if trusting else None
         host, _, port = address.rpartition(":")
         self._host, self._port = host, int(port)
         self._address = address
@@ -108,7 +111,9 @@ class Healthy:
 
     async def _user(self, name: str, task_status: trio.TaskStatus[None]) -> None:
         async with (
-            roost.connect(self._address, user=name, terminal="phone", password=PASSWORD, device=name) as session,
+            roost.connect(
+                self._address, user=name, terminal="phone", password=PASSWORD, device=name, tls=self._tls or False
+            ) as session,
             trio.open_nursery() as nursery,
         ):
             task_status.started()
@@ -154,7 +159,7 @@ class Healthy:
         connection = Connection(Role.DEVICE)
         asked = Connect(user=NEWCOMER, password=PASSWORD, terminal="pc", device=NEWCOMER)
         try:
-            async with await trio.open_tcp_stream(self._host, self._port) as stream:
+            async with await self._dial() as stream:
                 await stream.send_all(connection.send(asked))
                 while data := await stream.receive_some():
                     if events := connection.receive_data(data):
@@ -163,8 +168,14 @@ class Healthy:
             pass
         return False
 
+    async def _dial(self) -> trio.abc.Stream:
+        opened = await trio.open_tcp_stream(self._host, self._port)
+        if self._tls is None:
+            return opened
+        return trio.SSLStream(opened, self._tls, server_hostname=self._host, https_compatible=True)
+
     async def _leaves(
-        self, stream: trio.SocketStream, connection: Connection, answer: Frame | RemoteProtocolError
+        self, stream: trio.abc.Stream, connection: Connection, answer: Frame | RemoteProtocolError
     ) -> bool:
         if not isinstance(answer, Connack) or answer.reason != Reason.SUCCESS:
             return False
@@ -196,7 +207,7 @@ class Healthy:
 
 def main() -> None:
     """See above."""
-    told = trio.run(Healthy(sys.argv[1]).run)
+    told = trio.run(Healthy(*sys.argv[1:]).run)
     print(json.dumps(msgspec.to_builtins(told)), flush=True)  # noqa: T201 - this is what it is for
 
 

@@ -3,10 +3,11 @@
 import socket
 import struct
 from contextlib import suppress
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import trio
 
+from admin.running import PASSWORD
 from roost_protocol import codec
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import Connack, Connect, Disconnect, Frame
@@ -45,8 +46,10 @@ class End(NamedTuple):
 class Peer:
     """A connection to `address` from `source(number)`."""
 
-    def __init__(self, opened: socket.socket) -> None:
+    def __init__(self, opened: socket.socket, among: "set[Peer]") -> None:
         self._socket = opened
+        self._among = among
+        among.add(self)
         self.opened_at = trio.current_time()
         self._frames = codec.ReceiveBuffer(FRAME_BYTES_MOST)
         self.heard: list[Frame] = []
@@ -59,11 +62,14 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self.close()
 
     @classmethod
-    async def dial(cls, address: str, number: int, receive_buffer_bytes: int = 0) -> Self:
-        """Open it. With a small receive buffer the kernel soon takes nothing more from the broker. Raises OSError."""
+    async def dial(cls, address: str, number: int, among: "set[Peer]", *, receive_buffer_bytes: int = 0) -> Self:
+        """Open it; it is `among` those that are open until it is closed. Raises OSError.
+
+        With a small receive buffer the kernel soon takes nothing more from the broker.
+        """
         host, _, port = address.rpartition(":")
         opened = socket.socket()
         opened.setblocking(False)
@@ -80,16 +86,12 @@ class Peer:
         except BaseException:
             opened.close()
             raise
-        return cls(opened)
+        return cls(opened, among)
 
-    async def log_in(self, user: str, password: str, *, keepalive_s: int = 60, receive_max: int = 4096) -> None:
+    async def log_in(self, user: str, terminal: str = "pc", **connect: Any) -> None:
         """Become a session."""
-        await self.say(
-            Connect(
-                user=user, password=password, terminal="pc", device=user, keepalive_s=keepalive_s,
-                receive_max=receive_max,
-            )
-        )  # fmt: skip
+        device = f"{user}-{terminal}"
+        await self.say(Connect(user=user, password=PASSWORD, terminal=terminal, device=device, **connect))
         while not self.heard:
             assert await self.listen(), f"{user} was closed"
         (connack,) = self.heard
@@ -167,14 +169,15 @@ class Peer:
             self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Go, as whoever goes properly."""
+        """Go, as whoever goes properly. Idempotent."""
+        self._among.discard(self)
         self._socket.close()
 
     def reset(self) -> None:
         """Go, with a reset."""
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        self.close()
 
     def vanish(self) -> bool:
         """Go without a word, as a machine that loses its power; False where that is not allowed."""
@@ -182,5 +185,5 @@ class Peer:
             self._socket.setsockopt(socket.IPPROTO_TCP, REPAIR, REPAIR_ON)
         except OSError:
             return False
-        self._socket.close()
+        self.close()
         return True

@@ -22,8 +22,8 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -91,6 +91,7 @@ class Siege:
         self._watcher = Watcher(broker.process.pid)
         self._expected: Grown | None = None
         self._may_vary: frozenset[str] = frozenset()
+        self._peers: set[Peer] = set()
         self._dialling = trio.CapacityLimiter(DIALLING_MAX)
         self._counted_before: dict[str, float] = {}
         self._counted_after: dict[str, float] = {}
@@ -100,12 +101,12 @@ class Siege:
     async def dial(self, number: int, **how: int) -> Peer:
         """A peer's connection to where devices connect, from an address of its own; see `Peer.dial`."""
         async with self._dialling:
-            return await Peer.dial(self.address, number, **how)
+            return await Peer.dial(self.address, number, self._peers, **how)
 
     async def dial_web(self, number: int, **how: int) -> Peer:
         """Likewise to where browsers connect; what is heard is in `Peer.raw`."""
         async with self._dialling:
-            peer = await Peer.dial(self.web_address, number, **how)
+            peer = await Peer.dial(self.web_address, number, self._peers, **how)
         peer.speaks_roost = False
         return peer
 
@@ -125,6 +126,11 @@ class Siege:
             assert trio.current_time() < until, f"waited in vain for {what}: {nonzero(found)}"
             await trio.sleep(ASK_EVERY_S)
         return found
+
+    def close_peers(self) -> None:
+        """All that are still open go."""
+        for peer in tuple(self._peers):
+            peer.close()
 
     # --- for `besieged` ---
 
@@ -201,17 +207,24 @@ async def besieged(
     config: str = "",
     users: tuple[str, ...] = (),
     connections: int = 3 * PEERS,
+    trusting: Path | None = None,
 ) -> AsyncIterator[Siege]:
-    """A broker with healthy clients; see above. `connections` is how many the peers need at once."""
+    """A broker with healthy clients; see above. `connections` is how many the peers need at once.
+
+    With `trusting`, a file of authorities, healthy clients come over TLS.
+    """
     need_files(connections)
     command = (sys.executable, str(TESTS / "hostile/weakened.py"), DEFECT) if DEFECT else COMMAND
     text = config_of(limits or {}, config)
     with await trio.to_thread.run_sync(lambda: RunningBroker(folder, *options, config=text, command=command)) as broker:
         await trio.to_thread.run_sync(broker.create_users, *(*USERS, NEWCOMER, *users))
-        async with healthy_clients(broker.address) as (healthy, lines):
+        async with healthy_clients(broker.address, trusting) as (healthy, lines):
             siege = Siege(name, broker, healthy)
             with await siege.begin():
-                yield siege
+                try:
+                    yield siege
+                finally:
+                    siege.close_peers()
                 at_last = await siege.end()
             told = await told_by(healthy, lines)
         siege.judge(told, at_last)
@@ -221,19 +234,21 @@ async def besieged(
 
 
 @asynccontextmanager
-async def healthy_clients(address: str) -> AsyncIterator[tuple[trio.Process, AsyncIterator[str]]]:
+async def healthy_clients(
+    address: str, trusting: Path | None
+) -> AsyncIterator[tuple[trio.Process, AsyncIterator[str]]]:
     """The process of the healthy clients, logged in and talking, and what it says, line by line."""
     path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "hostile.healthy", address],
+        [sys.executable, "-m", "hostile.healthy", address, *([str(trusting)] if trusting else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path},
     )
     try:
-        lines = said_by(process)
-        assert await anext(lines) == "ready"
-        yield process, lines
+        async with aclosing(said_by(process)) as lines:
+            assert await anext(lines) == "ready"
+            yield process, lines
     finally:
         with trio.CancelScope(shield=True):
             if process.poll() is None:
@@ -244,7 +259,7 @@ async def healthy_clients(address: str) -> AsyncIterator[tuple[trio.Process, Asy
                     await trio.aclose_forcefully(stream)
 
 
-async def said_by(process: trio.Process) -> AsyncIterator[str]:
+async def said_by(process: trio.Process) -> AsyncGenerator[str, None]:
     """The lines that a process says."""
     assert process.stdout is not None
     rest = b""
@@ -285,7 +300,8 @@ def read_metrics(admin_socket: Path) -> dict[str, float]:
 
 def nonzero(metrics: Mapping[str, float]) -> dict[str, float]:
     """What of it tells something about connections."""
-    return {name: value for name, value in metrics.items() if value and name.startswith(("roost_conn", "roost_sess"))}
+    told = ("roost_connections", "roost_sessions{", "roost_slow")
+    return {name: value for name, value in metrics.items() if value and name.startswith(told)}
 
 
 def errors_logged(log: Path) -> list[str]:
