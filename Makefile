@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := protocol broker admin client benchmarks web tests
 
-.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web bench-overload crash deep sim sim-defects fuzz fuzz-defects clean
+.PHONY: demo test check format coverage bench bench-quick bench-growth bench-admin bench-web bench-overload crash deep hostile hostile-defects sim sim-defects fuzz fuzz-defects clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/roost demo
@@ -29,6 +29,14 @@ deep: $(VENV)/.ready-dev
 # Power lost at any of 2,000 moments, and kill -9 a thousand times; about an hour.
 crash: $(VENV)/.ready-dev
 	CRASH_IMAGES=2000 CRASH_KILLS=1000 $(BIN)/pytest -q --timeout=0 tests/crash
+
+# Crowds of 5,000 peers with bad intentions beside healthy clients; ends in one line with its figures.
+hostile: $(VENV)/.ready-dev
+	HOSTILE_PEERS=5000 $(BIN)/pytest -q --timeout=0 tests/hostile
+
+# Which test fails when a protection is taken out of the broker: the table in docs/testing.md.
+hostile-defects: $(VENV)/.ready-dev
+	PYTHONPATH=tests $(BIN)/python -m hostile.find_defects
 
 # A thousand seeds of the simulation; ends in one line with its figures. SEEDS=A..B for others.
 SEEDS ?= 0..999

@@ -75,6 +75,7 @@ def serve(
     """
     from roost_broker.app import Broker
     from roost_broker.config import ConfigurationError
+    from roost_broker.descriptors import raise_allowed
     from roost_broker.process import Process
 
     if ready_fd is not None:
@@ -87,6 +88,7 @@ def serve(
     except ConfigurationError as error:
         raise Failure(str(error), EX_CONFIG) from error
     os.umask(PRIVATE)
+    raise_allowed(settings.config)
     signals = _Signals()
     process = Process(reread=read, adopt=_adopt, end=signals.end)
     context.exit(_run(Broker(settings, process=process), signals, ready_fd))
@@ -148,9 +150,12 @@ async def _serve(broker: "Broker", signals: "_Signals", ready_fd: int | None) ->
     """Serve until a signal says to stop; the exit status."""
     import trio
 
+    from roost_broker.heap import keep_giving_back
+
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(signals.watch, received, broker)
+            nursery.start_soon(keep_giving_back)
             with signals.at_once:
                 async with broker:
                     signals.may_drain()  # before anybody is told: whoever is may end it at once

@@ -6,7 +6,9 @@ cancel whatever is left; close the store.
 """
 
 import logging
+import math
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -17,6 +19,7 @@ from typing import Any, Self
 
 import trio
 
+from roost_broker import descriptors
 from roost_broker.administration import Administration
 from roost_broker.audit import FILE_NAME as AUDIT_FILE_NAME
 from roost_broker.audit import AuditLog
@@ -25,7 +28,7 @@ from roost_broker.config import Config, ConfigurationError, reachable_by_others
 from roost_broker.core import Core, Surroundings
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.callers import BearerCallers, Callers, UnixCallers, group_number
-from roost_broker.http.server import HttpServer
+from roost_broker.http.server import IDLE_KEPT_S, HttpServer
 from roost_broker.http.stream import StreamListener
 from roost_broker.http.unix import open_admin_socket, path_unfit
 from roost_broker.listening import open_network_listener
@@ -221,7 +224,8 @@ class Broker:
             self._listeners.append(open_network_listener(self.config, "listen", certificates))
         self.addresses = [listener.address for listener in self._listeners]
         core = self._core = Core(self.config, store, self._around, nursery)
-        server = self._server = Server(core)
+        places = self._places()
+        server = self._server = Server(core, places)
         self._acts = Administration(core, server, self.addresses, self._settings, self._process, certificates)
         doors = self._open_admin(core, self._acts, certificates) if self._with_admin else []
         doors += self._open_web(core, server, certificates)
@@ -231,7 +235,19 @@ class Broker:
         nursery.start_soon(core.retention.serve)
         for listener in self._listeners:
             nursery.start_soon(server.serve, listener)
+        self._warn_of_few(places)
         _log.info("listening on %s, data in %s", ", ".join(self.addresses), self.config.data)
+
+    def _places(self) -> int:
+        """For how many connections there are file descriptors, if it is this process that they cost some."""
+        return sys.maxsize if self._given_listeners is not None else descriptors.places(self.config)
+
+    def _warn_of_few(self, places: int) -> None:
+        if places < (wanted := self.config.limits.connections_max):
+            _log.warning(
+                "limits.connections_max = %d, and there are file descriptors for %d connections (LimitNOFILE, "
+                "ulimit -n): no more will be taken", wanted, places,
+            )  # fmt: skip
 
     def _open_admin(
         self, core: Core, acts: Administration, certificates: Certificates | None
@@ -242,8 +258,11 @@ class Broker:
         readiness = ReadinessCheck(core, audit)
         self._web_admin = AdminApi(acts, web_callers(core), audit, readiness)
 
-        def served(listener: trio.abc.Listener[Any], callers: Callers) -> Callable[[], Awaitable[None]]:
-            server = HttpServer(AdminApi(acts, callers, audit, readiness).respond, config.limits)
+        def served(
+            listener: trio.abc.Listener[Any], callers: Callers, idle_kept_s: float = math.inf
+        ) -> Callable[[], Awaitable[None]]:
+            respond = AdminApi(acts, callers, audit, readiness).respond
+            server = HttpServer(respond, config.limits, idle_kept_s=idle_kept_s)
             self._http.append(server)
             return partial(server.serve, listener)
 
@@ -256,7 +275,7 @@ class Broker:
             listener = open_network_listener(config, "admin_listen", certificates)
             self._close_admin.append(listener.close)
             self.admin_address = listener.address
-            doors.append(served(StreamListener(listener), BearerCallers(core)))
+            doors.append(served(StreamListener(listener), BearerCallers(core), IDLE_KEPT_S))
             _log.info("admin API on %s://%s", self.http_scheme, self.admin_address)
         return doors
 

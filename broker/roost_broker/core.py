@@ -20,7 +20,6 @@ from roost_broker.config import Config
 from roost_broker.delivery import Delivery
 from roost_broker.guesses import Guesses
 from roost_broker.journal import Journal
-from roost_broker.link import Link
 from roost_broker.metrics import Metrics
 from roost_broker.offload import Gathered, OffloadFactory, OwnThread
 from roost_broker.presence import Directory
@@ -38,6 +37,7 @@ from roost_broker.store.operations import (
     OperationResult,
     Trimmed,
 )
+from roost_broker.strangers import Strangers
 from roost_broker.takeovers import TakeoverDamper
 from roost_broker.version import installed_version
 from roost_protocol.frames import Disconnect, Origin, Presence
@@ -114,7 +114,7 @@ class Core:
         )
         self.busy = BusyBudget()
         self.removals = Removals(self)
-        self.strangers: set[Link] = set()
+        self.strangers = Strangers()
         """Connections on which nobody has logged in yet."""
         self.draining = False
         self.published = 0
@@ -201,7 +201,7 @@ class Core:
     async def drain(self) -> None:
         """Tell every device to come back later, and wait until everything under way is durable and answered."""
         self.draining = True
-        for link in tuple(self.strangers):
+        for link in self.strangers:
             link.disconnect(self.farewell)
         await self.batcher.wait_idle()
         for session in self.directory:

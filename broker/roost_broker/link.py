@@ -9,9 +9,16 @@ from roost_protocol import codec
 from roost_protocol.connection import Connection, Event
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import Disconnect, Frame
-from roost_protocol.limits import Limits
+from roost_protocol.limits import KIB, Limits
 from roost_protocol.reasons import Reason
 from roost_protocol.states import Role, State
+
+FRAMES_AT_ONCE = 512
+"""Frames that one read may bring before less is read at once: about 1 ms of decoding. Twice as many publishes as a
+device may have unsettled by default."""
+
+READ_BYTES_LEAST = 4 * KIB
+"""So much is read at once at the least: some 600 of the smallest frames."""
 
 
 class Link:
@@ -23,8 +30,8 @@ class Link:
     """
 
     __slots__ = (
-        "_ended", "_limits", "_traffic", "connection", "ending", "outgoing", "outlet", "scope", "transport",
-        "waiting_since",
+        "_ended", "_limits", "_read_bytes", "_traffic", "connection", "ending", "outgoing", "outlet", "scope",
+        "transport", "waiting_since",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +46,7 @@ class Link:
         self.waiting_since: float | None = None
         """Since when this side waits for the peer to say something; None while it is busy with what was said."""
         self._limits = limits
+        self._read_bytes = READ_BYTES_LEAST
         self.outgoing: list[bytes] = []
         """Frames that wait for `flush`; a session appends its PUBACKs and DELIVERs itself."""
         self._ended = False
@@ -53,6 +61,7 @@ class Link:
     async def read(self) -> list[Event]:
         """The next events, at least one; none at all when the peer has closed.
 
+        A peer whose frames are small is read in small pieces, so that nobody waits until very many are decoded.
         A checkpoint; safe to cancel. Raises ConnectionLost.
         """
         while True:
@@ -60,7 +69,7 @@ class Link:
             await self.transport.wait_readable()
             self.waiting_since = None
             try:
-                data = self.transport.recv_nowait(self._limits.read_bytes_max)
+                data = self.transport.recv_nowait(self._read_bytes)
             except RemoteProtocolError as violation:
                 return self.connection.break_off(violation)
             if data is None:
@@ -69,6 +78,10 @@ class Link:
             if not data:
                 return self.connection.receive_eof()
             events = self.connection.receive_data(data)
+            if len(events) > FRAMES_AT_ONCE:
+                self._read_bytes = max(READ_BYTES_LEAST, self._read_bytes // 2)
+            elif len(data) >= self._read_bytes:
+                self._read_bytes = min(2 * self._read_bytes, self._limits.read_bytes_max)
             if events:
                 return events
 
@@ -102,6 +115,16 @@ class Link:
             self.transport.explain_end(frame.reason, frame.text)
             self.outgoing.append(codec.encode(frame))
             self.end()
+
+    def dismiss(self, frame: Disconnect) -> None:
+        """Say why the connection ends, as far as that can be said at once, and close it: nobody waits for the peer.
+
+        For one that is owed nothing. What it is still sending may cost it this last frame.
+        """
+        if not self._ended:
+            self.disconnect(frame)
+            self.transport.send_eof()
+            self.transport.close()
 
     def end(self) -> None:
         """Put on the wire what was queued, say nothing more, and stop reading."""

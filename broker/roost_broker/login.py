@@ -48,8 +48,9 @@ async def log_in(core: "Core", link: Link) -> Session | None:
     """
     session: Session | None = None
     with trio.move_on_after(core.limits.login_timeout_s) as scope:
-        connect = await _read_connect(link)
+        connect = await _read_connect(core, link)
         if connect is not None:
+            core.strangers.introduced(link)
             session = await _answer(core, link, connect)
     if scope.cancelled_caught:
         core.metrics.logins[Reason.LOGIN_TIMEOUT] += 1
@@ -58,13 +59,15 @@ async def log_in(core: "Core", link: Link) -> Session | None:
     return session
 
 
-async def _read_connect(link: Link) -> Connect | None:
+async def _read_connect(core: "Core", link: Link) -> Connect | None:
     events = await link.read()
     match events:
         case [Connect() as connect]:
             return connect
         case [*_, RemoteProtocolError() as violation]:
-            _log.warning("%s: before log-in: %s: connection closed", link.transport.address, violation)
+            core.strangers.log(
+                _log.warning, "%s: before log-in: %s: connection closed", link.transport.address, violation
+            )
             link.disconnect(Disconnect(reason=violation.reason, text=violation.text))
         case _:
             link.end()
@@ -76,7 +79,10 @@ async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
     try:
         await attempt.run()
     except LoginRefused as refused:
-        _log.info("%s: log-in of %r on %s refused: %s", link.transport.address, connect.user, connect.terminal, refused)
+        core.strangers.log(
+            _log.info, "%s: log-in of %r on %s refused: %s",
+            link.transport.address, connect.user, connect.terminal, refused,
+        )  # fmt: skip
         core.metrics.logins[Reason.of(refused.connack.reason)] += 1
         link.ending = LOGIN_REFUSED
         link.transport.explain_end(refused.connack.reason, refused.connack.text)

@@ -74,9 +74,11 @@ CONNECTED_AGAIN = "connected_again"
 DEVICE_LEFT = "device_left"
 LOGIN_REFUSED = "login_refused"
 PEER_GONE = "peer_gone"
+HANDSHAKE_FAILED = "handshake_failed"
 ENDINGS = (
     CONNECTED_AGAIN,
     DEVICE_LEFT,
+    HANDSHAKE_FAILED,
     LOGIN_REFUSED,
     PEER_GONE,
     *(
@@ -87,7 +89,9 @@ ENDINGS = (
             Reason.LOGGED_OUT,
             Reason.LOGIN_TIMEOUT,
             Reason.MALFORMED_PACKET,
+            Reason.PACKET_TOO_LARGE,
             Reason.PROTOCOL_ERROR,
+            Reason.SERVER_BUSY,
             Reason.SERVER_SHUTTING_DOWN,
             Reason.SESSION_TAKEN_OVER,
             Reason.WRITE_TIMEOUT,
@@ -251,15 +255,22 @@ HANDSHAKE_REFUSALS = ("method", "headers", "version", "sub_protocol", "origin")
 """Why no WebSocket was opened: what was wrong with what was asked for."""
 
 
+HTTP_ENDINGS = ("answered", "bad_request", "peer_gone", "place_taken", "timeout")
+"""Why HTTP connections are closed: the last request was answered; it could not be; the peer went; another took the
+place, for this one kept the broker waiting; it took too long."""
+
+
 class WebMetrics:
     """What the web listener counts."""
 
-    __slots__ = ("csp_reports", "handshakes", "handshakes_refused")
+    __slots__ = ("closed", "csp_reports", "handshakes", "handshakes_refused")
 
     def __init__(self) -> None:
         self.handshakes: Counter[str] = Counter()
         """WebSockets opened, by sub-protocol."""
         self.handshakes_refused: Counter[str] = Counter()
+        self.closed: Counter[str] = Counter()
+        """HTTP connections closed, by why: one of `HTTP_ENDINGS`."""
         self.csp_reports: Counter[str] = Counter()
         """By directive."""
 

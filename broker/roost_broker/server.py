@@ -1,6 +1,7 @@
 """Connections: accepting them within bounds, and the life of each from its first byte to its close."""
 
 import logging
+import sys
 from collections import Counter
 from itertools import count
 from typing import NamedTuple
@@ -11,10 +12,10 @@ from roost_broker.addresses import address_block
 from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
-from roost_broker.metrics import Place
+from roost_broker.metrics import HANDSHAKE_FAILED, Place
 from roost_broker.session import Session
 from roost_broker.store import ReadFailed
-from roost_broker.transport import ConnectionLost, Listener, Transport
+from roost_broker.transport import ConnectionLost, HandshakeFailed, Listener, Transport
 from roost_protocol.frames import Disconnect
 from roost_protocol.reasons import Reason
 
@@ -35,10 +36,11 @@ class Full(NamedTuple):
 
 
 class Server:
-    """The connections of one node, over any transports."""
+    """The connections of one node, over any transports; `places`: for so many there are file descriptors."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, places: int = sys.maxsize) -> None:
         self._core = core
+        self._places = places
         self._from: Counter[str] = Counter()
         self._strangers_from: Counter[str] = Counter()
         """Those of them on which nobody has logged in yet."""
@@ -104,25 +106,27 @@ class Server:
             self._gone.unpark_all()
 
     def _is_full(self, host: str) -> Full | None:
-        """Which bound a further connection from `host` would break."""
-        limits = self._core.limits
-        if self.connections >= limits.connections_max:
-            return Full("connections_max", f"the broker has its {limits.connections_max} connections")
-        if len(self._core.strangers) >= limits.connections_before_login_max:
-            text = f"{limits.connections_before_login_max} connections are not logged in yet"
-            return Full("connections_before_login_max", text)
-        if self._strangers_from[host] >= limits.connections_before_login_per_address_max:
-            text = f"{limits.connections_before_login_per_address_max} connections from {host} are not logged in yet"
-            return Full("connections_before_login_per_address_max", text)
+        """Which bound a further connection from `host` would break, after what can be done about it."""
+        limits, strangers = self._core.limits, self._core.strangers
+        # Those of an address first: who has all of its own places takes nobody else's.
         if self._from[host] >= limits.connections_per_address_max:
             text = f"{host} has its {limits.connections_per_address_max} connections"
             return Full("connections_per_address_max", text)
+        if self._strangers_from[host] >= limits.connections_before_login_per_address_max:
+            text = f"{limits.connections_before_login_per_address_max} connections from {host} are not logged in yet"
+            return Full("connections_before_login_per_address_max", text)
+        most = min(limits.connections_max, self._places)
+        if self.connections >= most and not strangers.make_place():
+            return Full("connections_max", f"the broker has its {most} connections")
+        if len(strangers) >= limits.connections_before_login_max and not strangers.make_place():
+            text = f"{limits.connections_before_login_max} connections are not logged in yet"
+            return Full("connections_before_login_max", text)
         return None
 
     async def _turn_away(self, link: Link, text: str) -> None:
         """Say that there is no place. It takes none while it lingers, or an address could take those of others."""
         self._turned_away += 1
-        _log.warning("%s turned away: %s", link.transport.address, text)
+        self._core.strangers.log(_log.warning, "%s turned away: %s", link.transport.address, text)
         try:
             link.disconnect(Disconnect(reason=Reason.SERVER_BUSY, text=text, reconnect=True, reconnect_after_s=5))
             await link.finish()
@@ -137,6 +141,9 @@ class Server:
                 session = await self._log_in(link)
                 if session is not None:
                     await session.run()
+        except HandshakeFailed:
+            link.ending = HANDSHAKE_FAILED
+            raise
         finally:
             if session is not None:
                 self._core.end(session)

@@ -47,6 +47,9 @@ def _size(message: Frame) -> int:
     return len(message.text.encode()) if message.text is not None else len(message.data or b"")
 
 
+ANSWERED_IN_A_ROW = 32
+"""Requests answered without letting anybody else go on: a system call each, so some 0.3 ms."""
+
 NOBODY: frozenset[int] = frozenset()
 """The users whom most sessions follow; one object for all."""
 
@@ -59,7 +62,7 @@ class Session:
     """The live state of one user on one terminal type. Made by `login`; `run` is its life."""
 
     __slots__ = (
-        "_body_bytes_max", "_brake", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes",
+        "_answered", "_body_bytes_max", "_brake", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes",
         "_freed_entries", "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries",
         "_stale_presence", "_turn", "_window", "_window_full",
         "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
@@ -105,6 +108,7 @@ class Session:
         self._outlet = link.outlet
         self._outgoing = link.outgoing
         self._write_buffer_bytes_max = limits.write_buffer_bytes_max
+        self._answered = 0
         self.unsettled = 0
         rate = core.rates.of(user, limits, trio.current_time())
         # Made when it is needed; always there where users have a rate.
@@ -169,6 +173,9 @@ class Session:
         brake = self._brake if type(frame) is Ephemeral else None
         if brake is not None and await brake.admit(_size(frame), self.flush, queued=False) is not None:
             return  # a signal is worth nothing later
+        self._answered += 1
+        if not self._answered % ANSWERED_IN_A_ROW:
+            await trio.lowlevel.checkpoint()
         # Before each answer: a few bytes may ask for a whole PAGE, and many such may come in one read.
         await self._wait_outlet()
         answer = await requests.answer(self, frame)

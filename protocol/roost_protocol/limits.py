@@ -118,7 +118,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # --- connections and log-in ---
     connections_max: Annotated[int, Bound("connections", 1, 1_000_000, "file descriptors and memory in all")] = 20_000
     connections_before_login_max: Annotated[
-        int, Bound("connections", 1, 1_000_000, "strangers at the door at once")
+        int, Bound("connections", 1, 1_000_000, "strangers at the door at once; past it the oldest gives way")
     ] = 5_000
     connections_before_login_per_address_max: Annotated[
         int, Bound("connections", 1, 1_000_000, "strangers from one address: it cannot keep everybody from the door")

@@ -67,7 +67,14 @@ def environment(home: Path) -> dict[str, str]:
 class RunningBroker:
     """`roost serve` in a process, on a free port."""
 
-    def __init__(self, folder: Path, *options: str, listen: str = "127.0.0.1:0", config: str = CHEAP) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        listen: str = "127.0.0.1:0",
+        config: str = CHEAP,
+        command: tuple[str, ...] = COMMAND,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "broker.log"
@@ -76,7 +83,7 @@ class RunningBroker:
         args = ["serve", "--data", str(self.data), "--config", str(folder / "roost.toml"), "--listen", listen]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, *args, "--ready-fd", str(writing), *options],
+                [*command, *args, "--ready-fd", str(writing), *options],
                 pass_fds=(writing,), stdout=subprocess.PIPE, stderr=log, env=environment(folder), text=True,
             )  # fmt: skip
         os.close(writing)

@@ -9,10 +9,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from broker.house import in_virtual_time
 from broker.wires import ScriptedTransport
-from roost_broker.link import Link
+from roost_broker.link import FRAMES_AT_ONCE, Link
 from roost_broker.transport import ConnectionLost
 from roost_protocol import LocalProtocolError, RemoteProtocolError, codec
-from roost_protocol.frames import Connack, Connect, Disconnect, Ping, Pong
+from roost_protocol.frames import Connack, Connect, Disconnect, Ping, Pong, Publish
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
@@ -203,3 +203,58 @@ class BrokenRules(ScriptedTransport):
         if self.violation is not None:
             raise self.violation
         return super().recv_nowait(bytes_max)
+
+
+@in_virtual_time
+async def test_who_is_dismissed_is_told_and_not_waited_for() -> None:
+    transport = ScriptedTransport()
+    async with link_on(transport) as link:
+        link.dismiss(Disconnect(reason=Reason.SERVER_BUSY))
+        assert transport.sent == codec.encode(Disconnect(reason=Reason.SERVER_BUSY))
+        assert transport.eof
+        assert transport.closed
+        assert link.ending == "server_busy"
+        assert await ended_scope(link)
+
+
+class Telling(ScriptedTransport):
+    """Has as much to read as is asked for, and notes how much that was."""
+
+    def __init__(self, frame: bytes) -> None:
+        super().__init__()
+        self._stream = frame * (2 * Limits().read_bytes_max // len(frame) + 1)
+        self._frame_bytes = len(frame)
+        self._at = 0
+        self.asked: list[int] = []
+
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def recv_nowait(self, bytes_max: int) -> bytes | None:
+        self.asked.append(bytes_max)
+        data = self._stream[self._at : self._at + bytes_max]
+        self._at = (self._at + bytes_max) % self._frame_bytes
+        return data
+
+
+@in_virtual_time
+async def test_small_frames_are_read_few_at_a_time() -> None:
+    """Nobody else waits until thousands of them are decoded."""
+    transport = Telling(codec.encode(Ping()))
+    async with trio.open_nursery() as nursery:
+        link = Link(transport, nursery, Limits())
+        link.connection.receive_data(codec.encode(CONNECT))
+        link.say(Connack())
+        assert max([len(await link.read()) for _ in range(20)]) <= 2 * FRAMES_AT_ONCE
+
+
+@in_virtual_time
+async def test_large_frames_are_read_many_at_a_time() -> None:
+    transport = Telling(codec.encode(Publish(n=1, to="user/bob", text="x" * 4000)))
+    async with trio.open_nursery() as nursery:
+        link = Link(transport, nursery, Limits())
+        link.connection.receive_data(codec.encode(CONNECT))
+        link.say(Connack())
+        for _ in range(20):
+            await link.read()
+        assert transport.asked[-1] == Limits().read_bytes_max

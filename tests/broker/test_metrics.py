@@ -309,10 +309,10 @@ async def test_connections_that_find_no_place(house: House) -> None:
     assert not metrics.closed, "they never had a place"
 
 
-@in_house(limits={"connections_before_login_max": 2})
+@in_house(limits={"connections_before_login_max": 2}, offload_s=1)
 async def test_strangers_that_find_no_place(house: House) -> None:
-    for _ in range(2):
-        await house.dial()
+    for user in ("alice", "bob"):
+        await house.ask_in(user)
     await trio.sleep(0.1)
     await (await house.dial()).expect_dismissal(Reason.SERVER_BUSY)
     assert house.core.metrics.no_place == {"connections_before_login_max": 1}
@@ -350,6 +350,10 @@ async def malformed_packet(house: House, device: Device) -> None:
     await device.stream.send_all(b"\0\0\0\0")
 
 
+async def packet_too_large(house: House, device: Device) -> None:
+    await device.stream.send_all(b"\xff\xff\xff\xff")
+
+
 async def keep_alive_timeout(house: House, device: Device) -> None:
     await trio.sleep(2 * house.core.limits.keepalive_s)
 
@@ -359,7 +363,7 @@ async def server_shutting_down(house: House, device: Device) -> None:
 
 
 ENDS = [device_left, peer_gone, login_refused, login_timeout, connected_again, session_taken_over, protocol_error]
-ENDS += [malformed_packet, keep_alive_timeout, server_shutting_down]
+ENDS += [malformed_packet, packet_too_large, keep_alive_timeout, server_shutting_down]
 
 
 @pytest.mark.parametrize(("name", "end"), [(end.__name__, end) for end in ENDS])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from broker.house import PASSWORD, House, in_house, in_virtual_time, open_house
+from broker.house import PASSWORD, Device, House, in_house, in_virtual_time, open_house
 from roost_broker import server as server_module
 from roost_broker.link import Link
 from roost_broker.server import Server
@@ -22,6 +22,8 @@ from roost_broker.transport.memory import MemoryListener, MemoryStream
 from roost_protocol import codec
 from roost_protocol.frames import Connack, Connect, Disconnect, Fetch, Frame, Ping, Publish
 from roost_protocol.reasons import Reason
+
+HERE = (("alice", "phone"), ("bob", "phone"), ("bob", "pc"))
 
 
 async def turned_away(house: House, host: str = "memory") -> Disconnect:
@@ -37,27 +39,50 @@ async def turned_away(house: House, host: str = "memory") -> Disconnect:
 
 @in_house(limits={"connections_max": 3, "connections_before_login_max": 3})
 async def test_so_many_connections_in_all(house: House) -> None:
-    alice, bob = await house.log_in("alice"), await house.log_in("bob")
-    stranger = await house.dial()
-    await trio.sleep(0.1)
+    alice, bob, pc = [await house.log_in(user, terminal) for user, terminal in HERE]
     assert "3 connections" in (await turned_away(house)).text
     for device in (alice, bob):
         await device.expect_alive()
-    await stranger.stream.aclose()
+    await pc.stream.aclose()
     await trio.sleep(0.1)
     await house.log_in("carol")
 
 
-@in_house(limits={"connections_before_login_max": 2})
+@in_house(limits={"connections_max": 3, "connections_before_login_max": 3})
+async def test_whoever_has_not_logged_in_makes_place_for_others(house: House) -> None:
+    alice, bob, stranger = await house.log_in("alice"), await house.log_in("bob"), await house.dial()
+    await trio.sleep(0.1)
+    await house.log_in("carol")
+    await stranger.expect_dismissal(Reason.SERVER_BUSY)
+    for device in (alice, bob):
+        await device.expect_alive()
+
+
+@in_house()
+async def test_no_more_than_there_are_file_descriptors_for(house: House) -> None:
+    listener = MemoryListener()
+    server = Server(house.core, places=2)
+    house.core.nursery.start_soon(server.serve, listener)
+    for user in ("alice", "bob"):
+        device = Device(await listener.dial())
+        await device.say(Connect(user=user, password=PASSWORD, terminal="pc", device=user))
+        await device.expect(Connack)
+    refused = await Device(await listener.dial()).expect_dismissal(Reason.SERVER_BUSY)
+    assert "2 connections" in refused.text
+    assert house.core.metrics.no_place == {"connections_max": 1}
+
+
+@in_house(limits={"connections_before_login_max": 2}, offload_s=1)
 async def test_so_many_strangers(house: House) -> None:
+    """While two are looked at there is no place for a third; see `test_strangers` for those who say nothing."""
     await house.log_in("alice")
     await house.log_in("bob")
-    strangers = [await house.dial() for _ in range(2)]
+    strangers = [await house.ask_in("carol", terminal) for terminal in ("phone", "pc")]
     await trio.sleep(0.1)
     assert "not logged in" in (await turned_away(house)).text
-    await strangers[0].say(Connect(user="carol", password=PASSWORD, terminal="pc", device="c1"))
-    assert (await strangers[0].expect(Connack)).reason == Reason.SUCCESS
-    await house.log_in("carol")
+    for stranger in strangers:
+        assert (await stranger.expect(Connack)).reason == Reason.SUCCESS
+    await house.log_in("carol", "pad")
 
 
 @in_house(limits={"connections_before_login_per_address_max": 2})

@@ -9,6 +9,7 @@ import trio
 
 from broker.house import Device, House, in_house, in_virtual_time, open_house
 from roost_broker.config import RetentionConfig
+from roost_broker.session import ANSWERED_IN_A_ROW
 from roost_broker.store import CommitRefused, OutcomeUnknown
 from roost_broker.store.memory import MemoryStore
 from roost_protocol import codec
@@ -569,3 +570,26 @@ async def test_an_unknown_outcome_tells_no_sender_anything_and_stops_the_broker(
     with pytest.raises(OutcomeUnknown, match="fsync"):
         await main()
     assert not heard
+
+
+@in_house()
+async def test_many_requests_in_one_read_keep_nobody_waiting(house: House) -> None:
+    """They are answered one by one, each with a call of the kernel: others have their turn in between."""
+    alice = await house.log_in("alice")
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    pings = 10 * ANSWERED_IN_A_ROW
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await alice.say(*[Ping()] * pings)
+        turns = 0
+        for _ in range(pings):
+            await alice.expect(Pong)
+        nursery.cancel_scope.cancel()
+    assert turns >= 10

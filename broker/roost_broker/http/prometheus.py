@@ -20,6 +20,7 @@ from roost_broker.metrics import (
     ENDINGS,
     HANDSHAKE_REFUSALS,
     HOLDS,
+    HTTP_ENDINGS,
     LOGIN_RESULTS,
     PUBLISH_OUTCOMES,
     Histogram,
@@ -201,6 +202,12 @@ def _of_the_web(web: WebMetrics) -> Iterator[Metric]:
         "WebSockets asked for and not opened, by what was wrong.",
         "reason",
         {**dict.fromkeys(HANDSHAKE_REFUSALS, 0), **web.handshakes_refused},
+    )
+    yield counters(
+        "roost_web_connections_closed",
+        "HTTP connections of the web listener that are closed, by why; those that became WebSockets are not in it.",
+        "reason",
+        {**dict.fromkeys(HTTP_ENDINGS, 0), **web.closed},
     )
     yield counters(
         "roost_csp_reports",

@@ -8,6 +8,7 @@ never a traceback on the wire.
 import errno
 import logging
 import math
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -38,7 +39,11 @@ ACCEPT_PAUSE_S = 0.1
 """When there are no more file descriptors, until it is tried again."""
 
 PLACE_PAUSE_S = 0.1
-"""When there is no place for a further connection, until it is looked for one that nobody uses."""
+"""When there is no place for a further connection, and none that nobody uses, until it is looked for one again."""
+
+IDLE_KEPT_S = 1.0
+"""When every place of a listener on a network is taken, a connection that has kept the broker waiting for so long gives
+up its own: by asking for nothing, by sending a request drop by drop, or by not taking the answer."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
@@ -136,7 +141,8 @@ class HttpServer:
 
     Whoever comes when every place is taken waits in the listener's backlog, where he costs no file descriptor; he gets
     the place of whoever has kept the server waiting for the longest, if that is `idle_kept_s` or more. `headers` go
-    with every answer; `body_bytes_max` says how long the body of a request may be, by the path.
+    with every answer; `body_bytes_max` says how long the body of a request may be, by the path; in `closed` is counted
+    why connections end, but for those that become something else.
     """
 
     def __init__(
@@ -148,9 +154,11 @@ class HttpServer:
         idle_kept_s: float = math.inf,
         headers: Headers = (),
         body_bytes_max: Callable[[str], int] | None = None,
+        closed: Counter[str] | None = None,
     ) -> None:
         self._respond = respond
         self._limits = limits
+        self._closed = Counter() if closed is None else closed
         self._places = trio.Semaphore(connections_max or limits.http_connections_max)
         self._idle_kept_s = idle_kept_s
         self._headers = headers
@@ -170,13 +178,28 @@ class HttpServer:
                 nursery.start_soon(self._serve_connection, stream)
 
     async def _take_place(self) -> None:
+        if self._idle_kept_s == math.inf:
+            await self._places.acquire()
+            return
         while True:
-            with trio.move_on_after(PLACE_PAUSE_S if self._idle_kept_s < math.inf else math.inf):
+            try:
+                self._places.acquire_nowait()
+            except trio.WouldBlock:
+                self._give_up_one()
+            else:
+                await trio.lowlevel.checkpoint()
+                return
+            with trio.move_on_after(PLACE_PAUSE_S):
                 await self._places.acquire()
                 return
-            idle = [each for each in self._exchanges if each.idle_s >= self._idle_kept_s]
-            if idle:
-                max(idle, key=lambda each: each.idle_s).scope.cancel()
+
+    def _give_up_one(self) -> None:
+        """End the connection that has kept the server waiting for the longest, if it was long enough."""
+        idle = [each for each in self._exchanges if each.idle_s >= self._idle_kept_s]
+        if idle:
+            longest = max(idle, key=lambda each: each.idle_s)
+            longest.ending = "place_taken"
+            longest.scope.cancel()
 
     async def _accept(self, listener: trio.abc.Listener[trio.abc.Stream]) -> trio.abc.Stream:
         while True:
@@ -212,6 +235,7 @@ class HttpServer:
             _log.exception("connection closed after an internal error")
         finally:
             if upgraded is None:
+                self._closed[exchange.ending] += 1
                 await trio.aclose_forcefully(stream)
             self._exchanges.discard(exchange)
             self._answered.unpark_all()
@@ -231,6 +255,8 @@ class _Exchange:
         body_bytes_max: Callable[[str], int] | None = None,
     ) -> None:
         self.scope = trio.CancelScope()
+        self.ending = "peer_gone"
+        """Why the connection ends: one of `metrics.HTTP_ENDINGS`."""
         self.answering = False
         """Whether a request is read whose answer is not sent yet."""
         self._answered = answered
@@ -277,8 +303,10 @@ class _Exchange:
             self._answered()
             if stream is not None:
                 await self._stream_events(stream)
+                self.ending = "answered"
                 return None
             if upgraded is not None or scope.cancelled_caught or not self._may_go_on():
+                self.ending = "timeout" if scope.cancelled_caught else "answered"
                 return upgraded
             self._connection.start_next_cycle()
 
@@ -290,6 +318,7 @@ class _Exchange:
             refused = problem_response(failed.problem)
         except h11.RemoteProtocolError as error:
             refused = problem_response(Problem(status=400, title="Bad Request", detail=str(error)))
+        self.ending = "bad_request"
         await self._write(refused, close=True)
         await self._linger()
         return None
@@ -327,11 +356,15 @@ class _Exchange:
         head = await self._event()
         if not isinstance(head, h11.Request):
             return None
+        if not head.http_version.startswith(b"1."):  # h11 takes any; what follows is no HTTP/1 (RFC 9110, 15.6.6)
+            raise RequestFailed(505, "HTTP Version Not Supported", "HTTP/1.1 is spoken here")
         self._is_head = head.method == b"HEAD"
         names = [name for name, _ in head.headers]
         for name in _ONCE:
             if names.count(name) > 1:
                 raise RequestFailed(400, "Bad Request", f"the header {name.decode()} comes more than once")
+        if {b"content-length", b"transfer-encoding"} <= set(names):  # the two may say different lengths (RFC 9112, 6.3)
+            raise RequestFailed(400, "Bad Request", "both Content-Length and Transfer-Encoding")
         bytes_max = self._body_bytes_max(head.target.decode("latin-1").partition("?")[0])
         _check_size(int(dict(head.headers).get(b"content-length", b"0")), bytes_max)
         body = bytearray()

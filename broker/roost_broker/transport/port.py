@@ -11,6 +11,10 @@ class ConnectionLost(Exception):
     """The transport is gone: reset by the peer, or closed here."""
 
 
+class HandshakeFailed(ConnectionLost):
+    """The peer does not speak what this transport speaks, or did not begin to in time."""
+
+
 class Transport(Protocol):
     """One connection's bytes."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import trio
 
-from roost_broker.transport.port import ConnectionLost, Listener, Transport
+from roost_broker.transport.port import ConnectionLost, HandshakeFailed, Listener, Transport
 
 RECORD_BYTES = 16 * 1024
 """Plain text in one record: the most that TLS allows (RFC 8446, 5.1)."""
@@ -24,8 +24,8 @@ class TlsTransport:
     """The broker's side of TLS on an accepted connection. See `Transport`."""
 
     __slots__ = (
-        "_below", "_handshaken", "_incoming", "_outgoing", "_owed", "_pending", "_said_end", "_session", "_shaking",
-        "_starved", "_turns", "address", "host",
+        "_below", "_given_up", "_handshaken", "_incoming", "_outgoing", "_owed", "_pending", "_said_end", "_session",
+        "_shaking", "_starved", "_turns", "address", "host",
     )  # fmt: skip
 
     def __init__(self, below: Transport, context: ssl.SSLContext) -> None:
@@ -36,6 +36,7 @@ class TlsTransport:
         self._handshaken = False
         self._shaking = False
         self._said_end = False
+        self._given_up = False
         self._turns = trio.lowlevel.ParkingLot()  # of those who wait for the handshake that somebody else drives
         self._starved = True  # nothing more can be decrypted until more has come
         self._pending = b""  # encrypted, and not taken by the transport below
@@ -46,6 +47,8 @@ class TlsTransport:
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`. Takes nothing before the handshake is done."""
         if not self._handshaken:
+            if self._given_up:
+                raise HandshakeFailed("TLS: the handshake was not finished")
             return 0
         if not self._flush():
             return 0
@@ -107,7 +110,11 @@ class TlsTransport:
         self._below.send_eof()
 
     def explain_end(self, reason: int, text: str) -> None:
-        """See `Transport.explain_end`: an alert has no place for it."""
+        """See `Transport.explain_end`: an alert has no place for it.
+
+        A peer that has not finished its handshake by now cannot be told anything, and is not waited for any longer.
+        """
+        self._given_up = True
 
     def close(self) -> None:
         """See `Transport.close`. The peer is told before, if that can be done at once: it was no cut."""
@@ -147,7 +154,7 @@ class TlsTransport:
                 pass
             except ssl.SSLError as error:
                 self._try_flush()  # the alert that tells the peer
-                raise ConnectionLost(_text(error)) from error
+                raise HandshakeFailed(_text(error)) from error
             else:
                 self._handshaken, self._starved = True, False
             flushed = self._flush()

@@ -5,14 +5,14 @@ import msgspec
 from roost_broker.core import Core
 from roost_broker.http.admin import AdminApi
 from roost_broker.http.callers import BearerCallers
-from roost_broker.http.server import HttpServer
+from roost_broker.http.server import IDLE_KEPT_S, HttpServer
 from roost_broker.http.stream import StreamListener
 from roost_broker.server import Server
 from roost_broker.transport import Listener
 from roost_broker.web.callers import WebCallers
 from roost_broker.web.handshake import WebSocketDoor
 from roost_broker.web.pages import Pages
-from roost_broker.web.site import HEADERS, IDLE_KEPT_S, Site
+from roost_broker.web.site import HEADERS, Site
 from roost_protocol.admin.route import Role
 
 
@@ -42,6 +42,7 @@ class WebDoor:
             idle_kept_s=IDLE_KEPT_S,
             headers=HEADERS,
             body_bytes_max=site.body_bytes_max,
+            closed=core.metrics.web.closed,
         )
 
     async def serve(self, listener: Listener) -> None:

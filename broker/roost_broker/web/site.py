@@ -24,10 +24,6 @@ CSP = (
 HEADERS: Headers = (("content-security-policy", CSP), ("referrer-policy", "no-referrer"))
 """These go with every answer, whatever it is."""
 
-IDLE_KEPT_S = 1.0
-"""When every place is taken, a connection that has kept the broker waiting for so long gives up its own: by asking for
-nothing, by sending a request drop by drop, or by not taking the answer."""
-
 _REVALIDATE = "no-cache"
 """A file may be kept, and is asked for again each time: after an upgrade of the broker nobody has old pages."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -14,6 +15,7 @@ from trio.testing import MockClock
 from broker.house import in_virtual_time
 from broker.http.speaking import Door, request, serving
 from roost_broker.http.server import LINGER_S, EventStream, HttpServer, Request, RequestFailed, Response
+from roost_broker.metrics import HTTP_ENDINGS
 from roost_protocol.limits import KIB, Limits
 
 LIMITS = Limits(http_body_bytes_max=4 * KIB, http_timeout_s=30, http_connections_max=2)
@@ -541,3 +543,66 @@ async def test_whoever_ends_the_server_can_wait_until_everybody_is_answered() ->
             await server.wait_answered()
         assert (await peer.answer()).status == 200
         nursery.cancel_scope.cancel()
+
+
+@in_virtual_time
+async def test_places_change_hands_as_fast_as_peers_come() -> None:
+    """A crowd that asks for nothing is in front of the one who does: he waits as long as they may keep their places."""
+    door = Door()
+    closed: Counter[str] = Counter()
+    server = HttpServer(echo, LIMITS, connections_max=40, idle_kept_s=1, closed=closed)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, cast("trio.SocketListener", door))
+        crowd = [door.dial() for _ in range(80)]
+        asked = await door.dial().ask("GET", "/a", connection="close")
+        assert asked.status == 200
+        assert trio.current_time() < 3
+        assert closed["place_taken"] > 40
+        assert closed["place_taken"] + closed["answered"] <= len(crowd) + 1
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (request("GET", "/a", connection="close"), "answered"),
+        (b"GET / HTTP/1.1\r\n\r\n", "bad_request"),
+        (b"", "peer_gone"),
+        (b"GET / HTTP/1.1\r\n", "timeout"),
+    ],
+)
+@in_virtual_time
+async def test_why_connections_end_is_counted(said: bytes, why: str) -> None:
+    door = Door()
+    closed: Counter[str] = Counter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(HttpServer(echo, LIMITS, closed=closed).serve, cast("trio.SocketListener", door))
+        peer = door.dial()
+        await peer.send(said)
+        if why == "peer_gone":
+            await peer.stream.aclose()
+        await trio.sleep(2 * LIMITS.http_timeout_s)
+        assert closed == {why: 1}
+        assert why in HTTP_ENDINGS
+        nursery.cancel_scope.cancel()
+
+
+@in_virtual_time
+async def test_two_lengths_are_none() -> None:
+    """Whoever stands in between may go by the other one, and take the rest for another's request."""
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        inner = request("GET", "/smuggled")
+        head = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        await peer.send(head % (len(inner) + 5) + inner)
+        assert (await peer.answer()).status == 400
+        await peer.expect_end()
+
+
+@in_virtual_time
+async def test_another_version_of_http() -> None:
+    async with serving(echo, LIMITS) as door:
+        peer = door.dial()
+        await peer.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert (await peer.answer()).status == 505
+        await peer.expect_end()

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from broker.house import House, open_house
+from roost_broker.server import Server
 from roost_broker.transport import ConnectionLost, Transport
 from roost_broker.transport.memory import MemoryListener, MemoryStream
 from roost_broker.transport.tls import RECORD_BYTES, TlsListener
@@ -250,3 +252,39 @@ def test_every_byte_arrives_in_order_both_ways(pieces: list[bytes], capacity: in
             assert up == down == whole
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+# --- peers that never come to the end of it -----------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def house_with_tls() -> AsyncIterator[tuple[House, MemoryListener]]:
+    """A broker whose door has TLS."""
+    async with open_house(limits={"login_timeout_s": 10, "write_timeout_s": 60}) as house:
+        listener = MemoryListener()
+        house.core.nursery.start_soon(Server(house.core).serve, TlsListener(listener, lambda: BROKER))
+        yield house, listener
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01"])
+async def test_a_handshake_that_is_never_finished(autojump_clock: MockClock, said: bytes) -> None:
+    """It ends with the time for the log-in: what cannot be said to such a peer is not waited for."""
+    async with house_with_tls() as (house, listener):
+        begun = trio.current_time()
+        raw = await listener.dial("10.0.0.1")
+        await raw.send_all(said)
+        assert await raw.receive_some(100) == b""
+        assert trio.current_time() - begun == pytest.approx(10, abs=0.1)
+        assert house.core.metrics.closed == {"login_timeout": 1}
+
+
+async def test_what_is_no_tls_is_closed_at_once(autojump_clock: MockClock) -> None:
+    async with house_with_tls() as (house, listener):
+        begun = trio.current_time()
+        raw = await listener.dial("10.0.0.1")
+        await raw.send_all(b"GET / HTTP/1.1\r\n\r\n")
+        with suppress(trio.BrokenResourceError):
+            while await raw.receive_some(100):
+                pass
+        assert trio.current_time() - begun < 1
+        assert house.core.metrics.closed == {"handshake_failed": 1}

@@ -17,11 +17,12 @@ from broker.web.wires import WebPeer
 from roost_broker.audit import AuditLog
 from roost_broker.config import Config
 from roost_broker.http.admin import AdminApi
+from roost_broker.http.server import IDLE_KEPT_S
 from roost_broker.offload import InlineOffload
 from roost_broker.readiness import ReadinessCheck
 from roost_broker.transport.memory import MemoryListener
 from roost_broker.web.door import WebDoor, web_callers
-from roost_broker.web.site import CSP, IDLE_KEPT_S
+from roost_broker.web.site import CSP
 from roost_protocol.limits import Limits
 
 
