@@ -1,5 +1,6 @@
 """What commands print: one JSON document, or a table. Data goes to stdout, everything said to a person to stderr."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,28 +25,38 @@ R = TypeVar("R")
 
 def show_document(document: "Struct | dict[str, object]") -> None:
     """Print one JSON document on stdout."""
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    click.echo(_json(document, indent=2))
 
 
 def show_line(document: "Struct") -> None:
     """Print one JSON document on stdout in one line: of a stream."""
-    import msgspec
-
-    click.echo(msgspec.json.encode(document).decode())
+    click.echo(_json(document))
 
 
 def show_rows(name: str, rows: "Iterable[Struct]") -> None:
     """Print one JSON document on stdout that holds `rows` under `name`, each as it comes."""
-    import msgspec
-
     before = f'{{\n  "{name}": ['
     for row in rows:
-        document = msgspec.json.format(msgspec.json.encode(row), indent=2).decode()
+        document = _json(row, indent=2)
         click.echo(before + "\n    " + document.replace("\n", "\n    "), nl=False)
         before = ","
     click.echo((before if before != "," else "\n  ") + "]\n}")
+
+
+def _json(document: "Struct | dict[str, object]", indent: int = -1) -> str:
+    """JSON, with escapes for what would steer a terminal or break a line, which JSON itself lets through."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(document), indent=indent).decode()
+    return text if text.isascii() and "\x7f" not in text else _STEERING.sub(lambda found: _escaped(found[0]), text)
+
+
+_STEERING = re.compile("[\x7f-\x9f\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+"""Controls that JSON need not escape (RFC 8259, 7), and format characters that move what is shown."""
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}"
 
 
 def show_listing(

@@ -1,5 +1,5 @@
 """How bytes move: one small port, and what fills it. Everything above it is the same code on each."""
 
-from roost_broker.transport.port import ConnectionLost, Listener, Transport
+from roost_broker.transport.port import ConnectionLost, Listener, PeerCertificate, Transport
 
-__all__ = ["ConnectionLost", "Listener", "Transport"]
+__all__ = ["ConnectionLost", "Listener", "PeerCertificate", "Transport"]

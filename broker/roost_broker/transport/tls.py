@@ -6,12 +6,16 @@ is kept here, at most one record at a time, and the piece of plain text it came 
 whoever sends offers it again, waits for room, and pending bytes are never forgotten (see `Transport.try_send`).
 """
 
+import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import trio
 
-from roost_broker.transport.port import ConnectionLost, Listener, Transport
+from roost_broker.transport.port import ConnectionLost, Listener, PeerCertificate, Transport
+
+_log = logging.getLogger(__name__)
 
 RECORD_BYTES = 16 * 1024
 """Plain text in one record: the most that TLS allows (RFC 8446, 5.1)."""
@@ -42,6 +46,12 @@ class TlsTransport:
         self._owed = 0  # bytes of plain text that `_pending` stands for, to be offered again
         self.address = below.address
         self.host = below.host
+
+    @property
+    def certificate(self) -> PeerCertificate | None:
+        """See `Transport.certificate`; None before the handshake is done."""
+        shown = self._session.getpeercert() if self._handshaken else None
+        return _certificate(shown) if shown else None
 
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`. Takes nothing before the handshake is done."""
@@ -147,6 +157,7 @@ class TlsTransport:
                 pass
             except ssl.SSLError as error:
                 self._try_flush()  # the alert that tells the peer
+                _log.debug("%s: no handshake: %s", self.address, _text(error))
                 raise ConnectionLost(_text(error)) from error
             else:
                 self._handshaken, self._starved = True, False
@@ -206,3 +217,14 @@ class TlsListener:
 def _text(error: ssl.SSLError) -> str:
     """What went wrong, in OpenSSL's words for it."""
     return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+
+
+def _certificate(shown: Mapping[str, Any]) -> PeerCertificate:
+    """What Python says of a certificate that OpenSSL has verified, by kind of name."""
+    names = shown.get("subjectAltName", ())
+    return PeerCertificate(
+        common_names=tuple(value for part in shown.get("subject", ()) for key, value in part if key == "commonName"),
+        emails=tuple(value for kind, value in names if kind == "email"),
+        uris=tuple(value for kind, value in names if kind == "URI"),
+        hosts=tuple(value for kind, value in names if kind == "DNS"),
+    )
