@@ -1,6 +1,5 @@
 """What commands print: one JSON document, or a table. Data goes to stdout, everything said to a person to stderr."""
 
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,19 +43,11 @@ def show_rows(name: str, rows: "Iterable[Struct]") -> None:
 
 
 def _json(document: "Struct | dict[str, object]", indent: int = -1) -> str:
-    """JSON, with escapes for what would steer a terminal or break a line, which JSON itself lets through."""
     import msgspec
 
-    text = msgspec.json.format(msgspec.json.encode(document), indent=indent).decode()
-    return text if text.isascii() and "\x7f" not in text else _STEERING.sub(lambda found: _escaped(found[0]), text)
+    from roost_protocol.one_line import plain_json
 
-
-_STEERING = re.compile("[\x7f-\x9f\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-"""Controls that JSON need not escape (RFC 8259, 7), and format characters that move what is shown."""
-
-
-def _escaped(char: str) -> str:
-    return f"\\u{ord(char):04x}"
+    return plain_json(msgspec.json.format(msgspec.json.encode(document), indent=indent))
 
 
 def show_listing(

@@ -23,8 +23,7 @@ from roost_protocol.reasons import Reason
 class Operation(Struct, frozen=True, kw_only=True, gc=False):
     """One change asked for. Its `repr` hides what is kept of passwords and tokens."""
 
-    def __repr__(self) -> str:
-        return shown_without_secrets(self)
+    __repr__ = shown_without_secrets
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -518,8 +517,7 @@ class ScrollPage(Struct, frozen=True, kw_only=True):
 class Account(Struct, frozen=True, kw_only=True):
     """A user as stored."""
 
-    def __repr__(self) -> str:
-        return shown_without_secrets(self)
+    __repr__ = shown_without_secrets
 
     user: int
     name: str

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from roost_broker.transport.port import ConnectionLost, Listener, PeerCertificate, Transport
+from roost_protocol.reasons import Reason
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +29,8 @@ class TlsTransport:
     """The broker's side of TLS on an accepted connection. See `Transport`."""
 
     __slots__ = (
-        "_below", "_handshaken", "_incoming", "_outgoing", "_owed", "_pending", "_said_end", "_session", "_shaking",
-        "_starved", "_turns", "address", "host",
+        "_below", "_handshaken", "_incoming", "_late", "_outgoing", "_owed", "_pending", "_said_end", "_session",
+        "_shaking", "_starved", "_turns", "address", "host",
     )  # fmt: skip
 
     def __init__(self, below: Transport, context: ssl.SSLContext) -> None:
@@ -39,6 +40,7 @@ class TlsTransport:
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._handshaken = False
         self._shaking = False
+        self._late = False  # there is no more time for the handshake
         self._said_end = False
         self._turns = trio.lowlevel.ParkingLot()  # of those who wait for the handshake that somebody else drives
         self._starved = True  # nothing more can be decrypted until more has come
@@ -55,6 +57,8 @@ class TlsTransport:
 
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`. Takes nothing before the handshake is done."""
+        if self._late:
+            raise ConnectionLost("TLS: no handshake in time")
         if not self._handshaken:
             return 0
         if not self._flush():
@@ -117,7 +121,12 @@ class TlsTransport:
         self._below.send_eof()
 
     def explain_end(self, reason: int, text: str) -> None:
-        """See `Transport.explain_end`: an alert has no place for it."""
+        """See `Transport.explain_end`: an alert has no place for it.
+
+        Whoever has had the time of the log-in for the handshake does not get that of a slow peer on top of it.
+        """
+        if not self._handshaken and reason == Reason.LOGIN_TIMEOUT:
+            self._late = True
 
     def close(self) -> None:
         """See `Transport.close`. The peer is told before, if that can be done at once: it was no cut."""
