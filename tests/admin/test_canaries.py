@@ -178,7 +178,7 @@ class Driven:
             for path in GETS:
                 self.get(address, path, f"Bearer {token}")
         for path in ("/metrics", "/livez", "/readyz", "/v1/openapi.json"):
-            self.get(self.broker.web_address, path, None)
+            self.get(self.broker.web_address, path, f"Bearer {token}")
         bad = json.dumps({"name": "eve", "password": 7, "pass": WRONG_PASSWORD})
         self.post("/v1/users", bad, token)
         self.post("/v1/users", json.dumps({"name": "a/b", "password": WRONG_PASSWORD}), token)

@@ -29,7 +29,6 @@ class Authority:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._issued = 0
         builder = self._builder(self._name, self._key.public_key(), DAY * 3_650)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
         self.certificate = builder.add_extension(constraints, critical=True).sign(self._key, hashes.SHA256())
@@ -56,9 +55,9 @@ class Authority:
         for_server: bool = False,
         lasts: timedelta = DAY,
     ) -> Issued:
-        """A certificate for a device, or for a server."""
+        """A certificate for a device, or for a server; without a common name if that is empty."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
         usage = ExtendedKeyUsageOID.SERVER_AUTH if for_server else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = self._builder(subject, key.public_key(), lasts).add_extension(
             x509.ExtendedKeyUsage([usage]), critical=False
@@ -66,11 +65,8 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        self._issued += 1
-        issued = Issued(
-            self.folder / f"device-{self._issued}.pem", self.folder / f"device-{self._issued}.key",
-            certificate.serial_number,
-        )  # fmt: skip
+        name = f"device-{certificate.serial_number:x}"
+        issued = Issued(self.folder / f"{name}.pem", self.folder / f"{name}.key", certificate.serial_number)
         issued.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
         issued.key.write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())  # what OpenSSL has
