@@ -1,5 +1,6 @@
 """Certificates and JWTs at a real broker: `roost chat` with a certificate, and what a reload reads again."""
 
+import json
 import signal
 import ssl
 import subprocess
@@ -26,7 +27,7 @@ log_level = "DEBUG"
 [tls]
 certificate = "{certificate}"
 key = "{key}"
-client_certificates = "accepted"
+client_certificates = "{client_certificates}"
 client_ca = "{authority}"
 client_user = "common_name"
 [jwt]
@@ -38,14 +39,14 @@ audience = "{audience}"
 class Site:
     """A broker with an authority for its devices and a sign-on for its users."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, client_certificates: str = "accepted") -> None:
         self.folder = folder
         self.authority = Authority(folder)
         tls = issue(folder, "localhost")
         AUTHORITY.cert_pem.write_to_path(folder / "ca.pem")
         config = CONFIG.format(
             certificate=tls.certificate, key=tls.key, authority=self.authority.write(), audience=AUDIENCE,
-            key_set=write_key_set(folder, jwk(ED25519, "1")),
+            key_set=write_key_set(folder, jwk(ED25519, "1")), client_certificates=client_certificates,
         )  # fmt: skip
         self.broker = RunningBroker(folder, config=config + CHEAP)
         self.server = f"localhost:{self.broker.address.rpartition(':')[2]}"
@@ -110,6 +111,22 @@ def test_chat_asks_for_a_password_where_the_certificate_is_not_enough(site: Site
     said = site.chat(*options)
     assert said.returncode != 0
     assert "the broker asks for a password as well" in said.stderr
+
+
+def test_a_check_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
+    site = Site(tmp_path, client_certificates="required")
+    with site.broker:
+        site.broker.create_users("monitor")
+        without = site.broker.ask("check", "--json")
+        (echo,) = (stage for stage in json.loads(without.stdout)["stages"] if stage["name"] == "echo")
+        assert (without.exit_code, echo["state"]) == (1, "critical")
+        for name, user in (("monitor", ("--user", "monitor")), ("roost-check", ())):
+            shown = site.authority.issue(name)
+            done = site.broker.ask("check", "--cert", str(shown.certificate), "--key", str(shown.key), *user)
+            assert done.exit_code == 0, done.stdout
+            assert f"{name} logged in" in done.stdout
+        missing = site.broker.ask("check", "--cert", "none.pem")
+        assert "--cert none.pem" in missing.stdout
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from roost_admin.failures import (
     say,
 )
 from roost_admin.options import password_fd_option
+from roost_admin.own_certificate import OwnCertificate, certificate_options, own_certificate
 
 if TYPE_CHECKING:
     import ssl
@@ -44,18 +45,7 @@ MOST_S = 10.0
     metavar="FILE",
     help="Trust the authorities in this PEM file, not those of the system; with --tls.",
 )
-@click.option(
-    "--cert",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="PEM file of this device's certificate, to be shown to the broker; with --tls.",
-)
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="PEM file of its key, without a password. [default: it is in the file of --cert]",
-)
+@certificate_options
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
@@ -105,7 +95,7 @@ def chat(
     except ValueError as error:
         raise Failure(str(error), EX_DATAERR) from error
     conversation = f"user/{to}" if to is not None else f"group/{group}"
-    where = Server(server, _tls(tls, ca, cert, key), certified=cert is not None)
+    where = Server(server, _tls(tls, ca, own_certificate(cert, key)), certified=cert is not None)
     with open_installation(name, terminal, state) as installation:
         context.exit(_chat(name, terminal, conversation, where, installation, password_fd))
 
@@ -118,14 +108,12 @@ class Server(NamedTuple):
     certified: bool
 
 
-def _tls(wanted: bool, authorities: Path | None, cert: Path | None, key: Path | None) -> "bool | ssl.SSLContext":
-    if key is not None and cert is None:
-        raise click.UsageError("--key goes with --cert")
+def _tls(wanted: bool, authorities: Path | None, own: OwnCertificate | None) -> "bool | ssl.SSLContext":
     if not wanted:
-        if authorities is not None or cert is not None:
-            raise click.UsageError(f"{'--ca' if cert is None else '--cert'} goes with --tls")
+        if authorities is not None or own is not None:
+            raise click.UsageError(f"{'--ca' if own is None else '--cert'} goes with --tls")
         return False
-    if authorities is None and cert is None:
+    if authorities is None and own is None:
         return True
     import ssl
 
@@ -133,11 +121,8 @@ def _tls(wanted: bool, authorities: Path | None, cert: Path | None, key: Path | 
         context = ssl.create_default_context(cafile=authorities)
     except OSError as error:  # ssl.SSLError is one
         raise Failure(f"--ca {authorities}: {error.strerror or error}", EX_NOINPUT) from error
-    if cert is not None:
-        try:
-            context.load_cert_chain(cert, key, password=lambda: "")
-        except OSError as error:
-            raise Failure(f"--cert {cert}, --key {key or cert}: {error.strerror or error}", EX_NOINPUT) from error
+    if own is not None:
+        own.load_into(context)
     return context
 
 
