@@ -304,7 +304,8 @@ class Core:
             if self.cursors:
                 self.write_cursors()
             self._close_silent()
-            self._close_expired()
+            if self.config.jwt.end_at_expiry:
+                self._close_expired()
             noting = not noting
             if noting:
                 await self.journal.note_progress()

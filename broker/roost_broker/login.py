@@ -1,6 +1,7 @@
 """Log-in: from a stranger's CONNECT to a live session.
 
-The credential is checked off the event loop; everything else is decided in one operation in commit order (is the
+Who it is, a certificate or the site's own sign-on may say (`vouching`); else it is a password or a device token. The
+credential is checked off the event loop; everything else is decided in one operation in commit order (is the
 account still there, does the credential still hold, may this device resume, which epoch), so that two log-ins at once
 end with one session, and the other told.
 """

@@ -59,7 +59,7 @@ def certified_user(config: TlsConfig, certificate: PeerCertificate | None) -> st
 async def vouched_for(core: "Core", connect: Connect, certificate: PeerCertificate | None) -> Vouched | None:
     """The account that a certificate or a JWT lets in; None: it is for a password or a device token to say.
 
-    A checkpoint; safe to cancel, though an account may have been created. Raises NotVouched and CommitRefused.
+    May be a checkpoint; safe to cancel, though an account may have been created. Raises NotVouched and CommitRefused.
     """
     named = certified_user(core.config.tls, certificate)
     if named not in (None, connect.user):

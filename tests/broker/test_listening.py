@@ -242,6 +242,10 @@ async def test_certificates_are_asked_of_devices_and_not_of_admins(tmp_path: Pat
                 continue
             with pytest.raises(OSError, match="certificate required"):
                 await handshake(port, trust())
+        server = ("localhost", addresses(broker)["listen"])
+        with pytest.raises(roost.ConnectionFailed, match=r"broke during the log-in: .*certificate required"):
+            async with roost.connect(server, user="alice", terminal="pc", password=PASSWORD, tls=trust()):
+                pass
 
 
 async def test_a_device_logs_in_by_its_certificate(tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_whom_a_certificate_names(where: str, form: str, certificate: PeerCertif
     assert certified_user(taking(where, form), certificate) == user
 
 
+@in_house()
+async def test_without_any_credential_nobody_gets_in(house: House) -> None:
+    for user in ("alice", "nobody"):
+        refused = await house.refusal(user, password=None)
+        assert (refused.reason, refused.retry_after_s) == (Reason.BAD_USER_NAME_OR_PASSWORD, None)
+    assert len(house.core.directory) == 0
+
+
 # --- certificates -------------------------------------------------------------------------------------------------
 
 
