@@ -57,8 +57,8 @@ def device_context(config: TlsConfig) -> ssl.SSLContext:
     """The same for the listeners of devices: it asks for their certificates, if they may have any.
 
     The configured authorities are trusted, and no others, not those of the system. Where their file has revocation
-    lists, a certificate must not be on that of its issuer. No session of TLS is resumed without the certificate being
-    shown again: one that has been revoked, or has run out, would go on in its tickets.
+    lists, a certificate must not be on that of its issuer. No tickets are handed out, in which a certificate would go
+    on after it was revoked: what TLS 1.2 resumes all the same is forgotten with the context, and so at each reload.
     """
     context = tls_context(config)
     if config.client_certificates == "off":

@@ -222,7 +222,7 @@ def test_unfit_authorities_are_said_and_change_nothing(tmp_path: Path, content: 
     assert common_name(shown_to_the_broker(certificates, alice)) == "alice"
 
 
-def test_no_session_is_resumed_without_the_certificate(tmp_path: Path) -> None:
+def test_no_tickets_are_handed_out(tmp_path: Path) -> None:
     """What a ticket holds of a certificate would outlive its revocation."""
     context = Certificates(asking(tmp_path, Authority(tmp_path))).device_context()
     assert context.num_tickets == 0

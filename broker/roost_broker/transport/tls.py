@@ -8,6 +8,7 @@ whoever sends offers it again, waits for room, and pending bytes are never forgo
 
 import logging
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,12 +30,13 @@ class TlsTransport:
     """The broker's side of TLS on an accepted connection. See `Transport`."""
 
     __slots__ = (
-        "_below", "_handshaken", "_incoming", "_late", "_outgoing", "_owed", "_pending", "_said_end", "_session",
-        "_shaking", "_starved", "_turns", "address", "host",
+        "_below", "_handshaken", "_incoming", "_late", "_now_s", "_outgoing", "_owed", "_pending", "_said_end",
+        "_session", "_shaking", "_starved", "_turns", "address", "host",
     )  # fmt: skip
 
-    def __init__(self, below: Transport, context: ssl.SSLContext) -> None:
+    def __init__(self, below: Transport, context: ssl.SSLContext, now_s: Callable[[], float] = time.time) -> None:
         self._below = below
+        self._now_s = now_s
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -169,6 +171,7 @@ class TlsTransport:
                 _log.debug("%s: no handshake: %s", self.address, _text(error))
                 raise ConnectionLost(_text(error)) from error
             else:
+                self._check_resumed()
                 self._handshaken, self._starved = True, False
             flushed = self._flush()
             if self._handshaken:
@@ -178,6 +181,15 @@ class TlsTransport:
                 flushed = self._flush()
             while not self._feed():
                 await self._below.wait_readable()
+
+    def _check_resumed(self) -> None:
+        """A session that TLS 1.2 resumes has the certificate that it began with, and nobody looks whether that holds.
+
+        Raises ConnectionLost.
+        """
+        shown = self._session.getpeercert() if self._session.session_reused else None
+        if shown and self._now_s() >= ssl.cert_time_to_seconds(str(shown["notAfter"])):
+            raise ConnectionLost("TLS: the certificate of a resumed session has expired")
 
     def _feed(self) -> bool:
         """Take what has come from below; whether there was anything, the end included. Raises ConnectionLost."""
