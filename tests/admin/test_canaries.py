@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 import trio
-from trio_websocket import ConnectionClosed, open_websocket_url
 
 import roost
 from admin.running import CHEAP, COMMAND, WAIT_S, RunningBroker, environment
+from broker.over_websocket import answer_to
 from broker.signing import AUDIENCE, claims, signed, write_secret
 from broker.test_certificates import AUTHORITY, issue
 from roost_protocol.admin.admins import ADMINS_ADD, AdminAdd
@@ -144,7 +144,7 @@ class Driven:
 
     async def log_in_over_websocket(self) -> None:
         """Log-ins as browsers do, and what is no log-in at all."""
-        host, port = self.server(self.broker.web_address)
+        address = self.server(self.broker.web_address)
         connect = {"frame": "CONNECT", "user": "alice", "terminal": "web", "device": "w"}
         for said in (
             {**connect, "password": NEW_PASSWORD},
@@ -155,11 +155,8 @@ class Driven:
             {**connect, "password": WRONG_PASSWORD * 20},
             {"frame": "PING", "password": WRONG_PASSWORD},
         ):
-            url = f"wss://{host}:{port}/ws"
-            async with open_websocket_url(url, ssl_context=self.context, subprotocols=["roost.v1.json"]) as socket:
-                await socket.send_message(json.dumps(said))
-                with suppress(ConnectionClosed), trio.fail_after(WAIT_S):
-                    self.said[f"answer {len(self.said)}"] = str(await socket.get_message())
+            with trio.fail_after(WAIT_S):
+                self.said[f"answer {len(self.said)}"] = await answer_to(address, said, self.context)
 
     # --- admins ---
 
@@ -363,10 +360,9 @@ async def provoke(broker: RunningBroker) -> None:
         await trio.to_thread.run_sync(kick_with_a_reason, broker)
     for name in ("user", "terminal", "device"):
         odd = {"user": "alice", "terminal": "pc", "device": "d", "password": "x", "frame": "CONNECT", name: EVIL}
-        async with open_websocket_url(f"ws://{broker.web_address}/ws", subprotocols=["roost.v1.json"]) as socket:
-            await socket.send_message(json.dumps(odd))
-            with suppress(ConnectionClosed), trio.fail_after(WAIT_S):
-                await socket.get_message()
+        host, _, port = broker.web_address.rpartition(":")
+        with trio.fail_after(WAIT_S):
+            await answer_to((host, int(port)), odd)
 
 
 def kick_with_a_reason(broker: RunningBroker) -> None:

@@ -10,11 +10,11 @@ import pytest
 import trio
 from cryptography import x509
 from msgspec import structs
-from trio_websocket import open_websocket_url
 
 import roost
 from broker.certifying import Authority
 from broker.house import CHEAP_PASSWORDS, PASSWORD
+from broker.over_websocket import answer_to
 from broker.test_certificates import AUTHORITY, issue
 from roost_broker.app import Broker
 from roost_broker.certificates import Certificates
@@ -277,14 +277,6 @@ async def test_a_device_logs_in_by_its_certificate(tmp_path: Path) -> None:
         async with roost.connect(server, user="bob", terminal="pc", password=PASSWORD, tls=trust()):
             pass
         for user, reason in (("alice", 0), ("bob", roost.Reason.NOT_AUTHORIZED)):
-            connack = await over_websocket(port_of(broker.web_address), certified, user)
-            assert connack.get("reason", 0) == reason
-
-
-async def over_websocket(port: int, context: ssl.SSLContext, user: str) -> dict[str, Any]:
-    """The answer to a log-in without a credential."""
-    url = f"wss://localhost:{port}/ws"
-    async with open_websocket_url(url, ssl_context=context, subprotocols=["roost.v1.json"]) as socket:
-        await socket.send_message(json.dumps({"frame": "CONNECT", "user": user, "terminal": "web", "device": "w"}))
-        connack: dict[str, Any] = json.loads(await socket.get_message())
-        return connack
+            connect = {"frame": "CONNECT", "user": user, "terminal": "web", "device": "w"}
+            connack = await answer_to(("localhost", port_of(broker.web_address)), connect, certified)
+            assert json.loads(connack).get("reason", 0) == reason
