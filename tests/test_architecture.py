@@ -86,6 +86,7 @@ OUTSIDE = {
         "cryptography",
         "lmdb",
         "h11",
+        "jwt",
         "prometheus_client",
         "wsproto",
     },

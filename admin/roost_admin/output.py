@@ -24,28 +24,30 @@ R = TypeVar("R")
 
 def show_document(document: "Struct | dict[str, object]") -> None:
     """Print one JSON document on stdout."""
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    click.echo(_json(document, indent=2))
 
 
 def show_line(document: "Struct") -> None:
     """Print one JSON document on stdout in one line: of a stream."""
-    import msgspec
-
-    click.echo(msgspec.json.encode(document).decode())
+    click.echo(_json(document))
 
 
 def show_rows(name: str, rows: "Iterable[Struct]") -> None:
     """Print one JSON document on stdout that holds `rows` under `name`, each as it comes."""
-    import msgspec
-
     before = f'{{\n  "{name}": ['
     for row in rows:
-        document = msgspec.json.format(msgspec.json.encode(row), indent=2).decode()
+        document = _json(row, indent=2)
         click.echo(before + "\n    " + document.replace("\n", "\n    "), nl=False)
         before = ","
     click.echo((before if before != "," else "\n  ") + "]\n}")
+
+
+def _json(document: "Struct | dict[str, object]", indent: int = -1) -> str:
+    import msgspec
+
+    from roost_protocol.one_line import plain_json
+
+    return plain_json(msgspec.json.format(msgspec.json.encode(document), indent=indent))
 
 
 def show_listing(

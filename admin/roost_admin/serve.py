@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roost_admin.config import reader
+from roost_admin.core_dumps import keep_memory_private
 from roost_admin.failures import EX_CONFIG, EX_IOERR, EX_USAGE, Failure, only_exception
 from roost_admin.options import Place, place_options
 
@@ -89,6 +90,8 @@ def serve(
         raise Failure(str(error), EX_CONFIG) from error
     os.umask(PRIVATE)
     raise_allowed(settings.config)
+    if not settings.config.core_dumps:
+        keep_memory_private()
     signals = _Signals()
     process = Process(reread=read, adopt=_adopt, end=signals.end)
     context.exit(_run(Broker(settings, process=process), signals, ready_fd))

@@ -60,8 +60,9 @@ class Accounts:
         self._turns = trio.Semaphore(limits.password_checks_max)
         self._waiting = 0
         self._waiting_max = limits.password_checks_max + limits.password_queue_max
-        # Checked when there is no such user, so that the answer takes the same time.
-        self._nobody = self._hasher.hash(random.randbytes(16))
+        self.no_password = self._hasher.hash(random.randbytes(16))
+        """The hash of a password that nobody knows, not even this process: of accounts that log in otherwise, and
+        checked when there is no such user, so that the answer takes the same time."""
 
     async def check(self, password_hash: str | None, password: str, may_go_on: Callable[[], None] = nothing) -> bool:
         """Whether this is the password; with `None` (no such user) the answer is no, after the same time.
@@ -99,7 +100,7 @@ class Accounts:
 
     def _check(self, password_hash: str | None, password: str) -> bool:
         try:
-            self._hasher.verify(password_hash or self._nobody, password)
+            self._hasher.verify(password_hash or self.no_password, password)
         except argon2.exceptions.VerifyMismatchError:
             return False
         return password_hash is not None

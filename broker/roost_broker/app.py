@@ -37,6 +37,7 @@ from roost_broker.process import Process
 from roost_broker.readiness import ReadinessCheck
 from roost_broker.server import Server
 from roost_broker.settings import Settings, settings_of, settings_of_program
+from roost_broker.sign_on import SignOn
 from roost_broker.store import Store
 from roost_broker.transport import Listener
 from roost_broker.web.door import WebDoor, web_callers
@@ -225,6 +226,8 @@ class Broker:
         self.addresses = [listener.address for listener in self._listeners]
         core = self._core = Core(self.config, store, self._around, nursery)
         places = self._places()
+        if self.config.jwt.configured:
+            core.sign_on = await trio.to_thread.run_sync(SignOn, self.config.jwt)
         server = self._server = Server(core, places)
         self._acts = Administration(core, server, self.addresses, self._settings, self._process, certificates)
         doors = self._open_admin(core, self._acts, certificates) if self._with_admin else []

@@ -24,6 +24,7 @@ from msgspec import Struct
 from roost_broker.offload import Offload
 from roost_protocol.admin.route import Problem
 from roost_protocol.frames import Secret
+from roost_protocol.one_line import plain_json
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class AuditLog:
 
         A checkpoint; when cancelled, the line is written all the same, now or with the next.
         """
-        await self._write(msgspec.json.encode(line) + b"\n")
+        await self._write(plain_json(msgspec.json.encode(line)).encode() + b"\n")
 
     async def recover(self) -> None:
         """If lines could not be written, try again. Raises NotAudited. Safe to cancel."""

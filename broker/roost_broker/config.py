@@ -94,6 +94,12 @@ class PasswordConfig(Section, frozen=True, kw_only=True):
     passes: int = 2
 
 
+USER_SIGN = "{user}"
+
+CLIENT_CERTIFICATES = ("off", "accepted", "required")
+CLIENT_USERS = ("", "common_name", "email", "uri", "dns")
+
+
 class TlsConfig(Section, frozen=True, kw_only=True):
     """TLS on every listener but the admin socket, if there is a certificate."""
 
@@ -101,6 +107,81 @@ class TlsConfig(Section, frozen=True, kw_only=True):
     """PEM file: the certificate, then those of its issuers. Empty: nothing is encrypted."""
     key: str = ""
     """PEM file of its key, without a password; empty: it is in the file of the certificate."""
+    client_certificates: str = "off"
+    """Certificates of devices, on `listen` and `web_listen`: `off`, `accepted` (whoever has none logs in otherwise), or
+    `required` (whoever has none gets no connection)."""
+    client_ca: str = ""
+    """PEM file: the authorities that sign certificates of devices, and their revocation lists, if they have any."""
+    client_user: str = ""
+    """Where in a device's certificate its user stands: `common_name`, `email`, `uri` or `dns` (subject alternative
+    names); empty: nowhere, and a certificate lets nobody in that has no password or token."""
+    client_user_form: str = USER_SIGN
+    """How that value is written, with `{user}` in the place of the name: `{user}@example.com`."""
+
+    def problems(self) -> Iterator[str]:
+        """What the types cannot say."""
+        if self.key and not self.certificate:
+            yield "tls.key is of use only with tls.certificate"
+        if self.client_certificates not in CLIENT_CERTIFICATES:
+            yield f"tls.client_certificates is {' or '.join(CLIENT_CERTIFICATES)}, not {self.client_certificates!r}"
+        elif self.client_certificates != "off":
+            if not self.certificate:
+                yield "tls.client_certificates needs tls.certificate: without TLS nobody shows one"
+            if not self.client_ca:
+                yield "tls.client_certificates needs tls.client_ca: the authorities that sign them"
+        elif self.client_ca or self.client_user:
+            yield 'tls.client_ca and tls.client_user are of use only with tls.client_certificates other than "off"'
+        if self.client_user not in CLIENT_USERS:
+            yield f"tls.client_user is {', '.join(CLIENT_USERS[1:])} or empty, not {self.client_user!r}"
+        if self.client_user_form.count(USER_SIGN) != 1:
+            yield f"tls.client_user_form has {USER_SIGN} once, and text around it; not {self.client_user_form!r}"
+        elif self.client_user_form != USER_SIGN and not self.client_user:
+            yield "tls.client_user_form is of use only with tls.client_user"
+
+
+LEEWAY_S_MAX = 300
+"""Clocks that are further apart than this are to be set, not put up with."""
+
+
+class JwtConfig(Section, frozen=True, kw_only=True):
+    """Log-in with a JWT of the site's own sign-on, if there is a key of its issuer."""
+
+    secret: str = ""
+    """File of the secret that the issuer signs with (HS256): 32 bytes or more, for nobody but the broker (0600)."""
+    public_key: str = ""
+    """PEM file of the issuer's public key: Ed25519 (EdDSA) or RSA (RS256)."""
+    key_set: str = ""
+    """JWKS file of the issuer's public keys (RFC 7517), from which the `kid` of a JWT chooses."""
+    audience: str = ""
+    """What `aud` has to say, or to hold: without it, JWTs made for other services would let people in."""
+    issuer: str = ""
+    """What `iss` has to say; empty: it is not looked at."""
+    user_claim: str = "sub"
+    """The claim that is the user's name."""
+    terminals_claim: str = ""
+    """The claim that lists the terminal types the JWT is for, where it has one; empty: every JWT is for all of them."""
+    leeway_s: int = 30
+    """By how much the clocks of issuer and broker may differ."""
+    create: bool = False
+    """Create an account, without a password, for a user who has a JWT and no account."""
+    end_at_expiry: bool = False
+    """End a session when the JWT that began it expires, and issue no device tokens, which would outlive it."""
+
+    @property
+    def configured(self) -> bool:
+        """Whether anybody can log in with a JWT."""
+        return bool(self.secret or self.public_key or self.key_set)
+
+    def problems(self) -> Iterator[str]:
+        """What the types cannot say."""
+        if self.configured and not self.audience:
+            yield "jwt.audience is needed: without it, a JWT made for another service would let its user in"
+        if not self.configured and self != JwtConfig():
+            yield "jwt has settings, and no key: set jwt.secret, jwt.public_key or jwt.key_set"
+        if not self.user_claim:
+            yield "jwt.user_claim is the name of a claim, and must not be empty"
+        if not 0 <= self.leeway_s <= LEEWAY_S_MAX:
+            yield f"jwt.leeway_s is 0 to {LEEWAY_S_MAX} seconds, not {self.leeway_s}"
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -136,11 +217,15 @@ class Config(Section, frozen=True, kw_only=True):
     drain_s: float = 5
     """The grace period at the end: what is under way is finished, devices are told."""
     log_level: str = "INFO"
+    core_dumps: bool = False
+    """Whether `roost serve` may leave a core dump, and be looked into by a debugger: both show what is in memory,
+    passwords and messages too."""
     retention: RetentionConfig = RetentionConfig()
     journal: JournalConfig = JournalConfig()
     store: StoreConfig = StoreConfig()
     passwords: PasswordConfig = PasswordConfig()
     tls: TlsConfig = TlsConfig()
+    jwt: JwtConfig = JwtConfig()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -166,8 +251,8 @@ class Config(Section, frozen=True, kw_only=True):
             yield f"passwords.passes is 1 to {PASSES_MOST}, passwords.memory_kib 8 to {MEMORY_KIB_MOST}"
         if not 0 < self.store.reserve_bytes < self.store.map_bytes:
             yield "store.reserve_bytes is above 0 and below store.map_bytes"
-        if self.tls.key and not self.tls.certificate:
-            yield "tls.key is of use only with tls.certificate"
+        yield from self.tls.problems()
+        yield from self.jwt.problems()
         yield from _why_not(parse_listen, self.listen)
         if self.admin_listen:
             yield from _why_not(partial(parse_listen, key="admin_listen"), self.admin_listen)

@@ -27,6 +27,7 @@ from roost_broker.rates import Rates
 from roost_broker.removals import Removals
 from roost_broker.retention import RetentionKeeper
 from roost_broker.session import Session
+from roost_broker.sign_on import SignOn
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import (
     Ended,
@@ -88,6 +89,8 @@ class Core:
         """Where the store is checked: it keeps no reader from its work."""
         self.token_owners = Gathered(store.token_owner, self.readers, nursery)
         self.accounts = Accounts(config.passwords, around.offload(limits.password_checks_max), limits, around.random)
+        self.sign_on: SignOn | None = None
+        """What JWTs are verified by; None: nobody logs in with one."""
         self.directory = Directory()
         self.delivery = Delivery(store, self.readers, limits, nursery)
         self.damper = TakeoverDamper(limits.takeovers_max, limits.takeover_window_s)
@@ -310,6 +313,8 @@ class Core:
             if self.cursors:
                 self.write_cursors()
             self._close_silent()
+            if self.config.jwt.end_at_expiry:
+                self._close_expired()
             noting = not noting
             if noting:
                 await self.journal.note_progress()
@@ -328,4 +333,13 @@ class Core:
                         text=f"nothing heard for {1.5 * session.keepalive_s:g} s",
                         reconnect=True,
                     )
+                )
+
+    def _close_expired(self) -> None:
+        """Close the sessions whose time is over, whatever they do (MQTT 5.0, 2.4: maximum connect time)."""
+        now_ms = self.now_ms()
+        for session in self.directory:
+            if session.ends_ms is not None and now_ms >= session.ends_ms:
+                session.disconnect(
+                    Disconnect(reason=Reason.MAXIMUM_CONNECT_TIME, text="the log-in has expired", reconnect=True)
                 )

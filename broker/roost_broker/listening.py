@@ -18,4 +18,7 @@ def open_network_listener(config: Config, key: str, certificates: Certificates |
         raise ListenerUnusable(f"cannot listen on {key} = {listen}: {error.strerror or error}") from error
     except UnicodeError as error:  # what no name of a host can be
         raise ListenerUnusable(f"cannot listen on {key} = {listen}: {error}") from error
-    return listener if certificates is None else TlsListener(listener, certificates.context)
+    if certificates is None:
+        return listener
+    # An admin is known by his token: a device's certificate is nothing to him.
+    return TlsListener(listener, certificates.context if key == "admin_listen" else certificates.device_context)

@@ -1,6 +1,7 @@
 """Log-in: from a stranger's CONNECT to a live session.
 
-The credential is checked off the event loop; everything else is decided in one operation in commit order (is the
+Who it is, a certificate or the site's own sign-on may say (`vouching`); else it is a password or a device token. The
+credential is checked off the event loop; everything else is decided in one operation in commit order (is the
 account still there, does the credential still hold, may this device resume, which epoch), so that two log-ins at once
 end with one session, and the other told.
 """
@@ -20,6 +21,7 @@ from roost_broker.metrics import LOGIN_REFUSED
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
+from roost_broker.vouching import NotVouched, Vouched, vouched_for
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import PROTOCOL_VERSION, Connack, Connect, Disconnect, Granted, Origin
 from roost_protocol.reasons import Reason
@@ -111,6 +113,7 @@ class _Attempt:
         self.link = link
         self.connect = connect
         self.token: Token | None = None
+        self.vouched: Vouched | None = None
         self.session: Session | None = None
 
     async def run(self) -> None:
@@ -124,7 +127,7 @@ class _Attempt:
             raise LoginRefused(Reason.UNKNOWN_TERMINAL_TYPE, text)
         account = await self._authenticate()
         self._refuse_ping_pong(account)
-        if connect.want_token:
+        if connect.want_token and self._ends_ms is None:
             self.token = core.accounts.new_token()
         result = await self._commit(account)
         if isinstance(result, Refused):
@@ -133,6 +136,14 @@ class _Attempt:
     async def _authenticate(self) -> Account:
         """The account that the credential belongs to. The same answer, and time, for a wrong one and no such user."""
         core, connect = self.core, self.connect
+        try:
+            self.vouched = await vouched_for(core, connect, self.link.transport.certificate)
+        except NotVouched as refused:
+            raise LoginRefused(refused.reason, str(refused)) from refused
+        except CommitRefused as refused:
+            raise LoginRefused(refused.reason, "the store has no room", BUSY_RETRY_AFTER_S) from refused
+        if self.vouched is not None:
+            return self.vouched.account
         if connect.token is not None:
             owner = await core.token_owners.run(token_digest(connect.token))
             if owner and owner.account.name == connect.user and owner.device_id == connect.device:
@@ -168,6 +179,11 @@ class _Attempt:
             if account is not None and source.kind != "address":
                 self._note(account, Reason.CONNECTION_RATE_EXCEEDED, "")
 
+    @property
+    def _ends_ms(self) -> int | None:
+        """When the session is over at the latest, if that is known."""
+        return self.vouched.ends_ms if self.vouched is not None else None
+
     def _refuse_ping_pong(self, account: Account) -> None:
         """A log-in that would take over once more, after too many takeovers in a short time, waits."""
         live = self.core.directory.get(account.user, self.connect.terminal)
@@ -181,11 +197,12 @@ class _Attempt:
 
     async def _commit(self, account: Account) -> object:
         connect = self.connect
-        by_token = connect.token is not None
+        by_password = connect.token is None and self.vouched is None
         operation = LogIn(
             user=account.user,
-            password_version=None if by_token else account.password_version,
+            password_version=account.password_version if by_password else None,
             token_digest=token_digest(connect.token) if connect.token is not None else None,
+            vouched=self.vouched is not None,
             device_id=connect.device,
             terminal=connect.terminal,
             epoch=connect.epoch,
@@ -208,6 +225,7 @@ class _Attempt:
             return
         core, link = self.core, self.link
         session = Session(core, link, self.connect, operation.user, result)
+        session.ends_ms = self._ends_ms
         core.begin(session, result)
         if link.ended:  # the device has gone meanwhile, there is no time left for it, or the broker drains
             core.end(session)

@@ -64,11 +64,10 @@ class Session:
     __slots__ = (
         "_answered", "_body_bytes_max", "_brake", "_chunked_bytes", "_chunked_entries", "_connection", "_freed_bytes",
         "_freed_entries", "_outgoing", "_outlet", "_publish_max", "_room", "_sent_bytes", "_sent_entries",
-        "_stale_presence", "_turn", "_window", "_window_full",
-        "_write_buffer_bytes_max", "acknowledged", "address", "catching_up", "client",
-        "closed", "core", "device", "device_id", "echoes", "epoch", "inbox", "keepalive_s", "link", "noted", "position",
-        "published", "receive_bytes_max", "receive_max", "since_ms", "terminal", "unsettled", "user", "user_name",
-        "watching",
+        "_stale_presence", "_turn", "_window", "_window_full", "_write_buffer_bytes_max", "acknowledged", "address",
+        "catching_up", "client", "closed", "core", "device", "device_id", "echoes", "ends_ms", "epoch", "inbox",
+        "keepalive_s", "link", "noted", "position", "published", "receive_bytes_max", "receive_max", "since_ms",
+        "terminal", "unsettled", "user", "user_name", "watching",
     )  # fmt: skip
 
     def __init__(self, core: "Core", link: Link, connect: Connect, user: int, logged_in: LoggedIn) -> None:
@@ -84,6 +83,8 @@ class Session:
         self.address = link.transport.address
         self.since_ms = core.now_ms()
         self.closed = False
+        self.ends_ms: int | None = None
+        """When it is over at the latest (Unix time): what its user was let in by holds no longer than that."""
         self.watching = NOBODY
         """The users whose presence this session follows; changed by the directory only."""
 

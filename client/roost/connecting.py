@@ -14,7 +14,7 @@ from roost.link import Dial
 from roost.session import Session
 from roost.state import MemoryState, Saved, State
 from roost.state_writer import StateWriter
-from roost.upkeep import LoginTerms, Upkeep
+from roost.upkeep import GiveJwt, LoginTerms, Upkeep
 from roost.version import __version__
 from roost_protocol.limits import MIB
 from roost_protocol.names import check_device_id, check_name, check_terminal
@@ -29,6 +29,8 @@ def connect(
     terminal: str,
     password: str | None = None,
     token: str | None = None,
+    jwt: str | GiveJwt | None = None,
+    by_certificate: bool = False,
     device: str | None = None,
     state: str | os.PathLike[str] | State | None = None,
     newest: int | None = None,
@@ -48,14 +50,16 @@ def connect(
     """Log `user` in on the terminal type `terminal`: `async with roost.connect(...) as session`.
 
     Where: `address` is `"host:port"`, `"[::1]:port"` or `(host, port)`, reached over TCP, and with `tls` over TLS: True
-    trusts the authorities that the system trusts, a context of your own may trust others, or have a certificate of
-    this device. The host's name has to be in the broker's certificate. Or `dial` opens the connection (any
-    `trio.abc.Stream`), and `address` is for people only.
+    trusts the authorities that the system trusts, a context of your own may trust others, or show a certificate of
+    this device (`context.load_cert_chain`). The host's name has to be in the broker's certificate.
+    Or `dial` opens the connection (any `trio.abc.Stream`), and `address` is for people only.
 
-    Who: `password`, or a device `token`; with neither, the token in the state. `want_token` asks for one to be issued
-    after a log-in with a password; it is kept in the state and used from then on. `device` is this installation's
-    stable id; by default one is made up and kept in the state. Without a state or an id of its own each run is a new
-    device, of which a user may have only so many.
+    Who: `password`, or a device `token`, or a `jwt` of the site's own sign-on (or an async function that gives one
+    that holds at the moment, and may raise ConnectionFailed); with none of them, the token in the state. With
+    `by_certificate` nothing of that is sent, and the certificate in the context `tls` says who this is. `want_token`
+    asks for a token to be issued; it is kept in the state and used from then on. `device` is this installation's stable
+    id; by default one is made up and kept in the state. Without a state or an id of its own each run is a new device,
+    of which a user may have only so many.
 
     Memory: `state` is the path of a state file, a `State`, or None for a state that lives as long as the session. A
     device without a last number gets the whole inbox, or only its `newest` entries. `resume` logs in as an automatic
@@ -74,9 +78,13 @@ def connect(
     check_terminal(terminal)
     if device is not None:
         check_device_id(device)
+    if sum((password is not None, token is not None, jwt is not None, by_certificate)) > 1:
+        raise ValueError("give connect() one of password, token, jwt and by_certificate")
     terms = LoginTerms(
         password=password,
         token=token,
+        jwt=_giver(jwt),
+        by_certificate=by_certificate,
         newest=newest,
         receive_max=receive_max,
         receive_bytes_max=receive_bytes_max,
@@ -166,8 +174,10 @@ class Connecting:
             raise self._core.failure
 
     def _put_together(self, saved: Saved) -> tuple[SessionCore, Upkeep]:
-        if self._terms.password is None and self._terms.token is None and saved.token is None:
-            raise ValueError("give connect() a password, a token, or a state that has a token from an earlier log-in")
+        terms = self._terms
+        known = (terms.password, terms.jwt, terms.token, saved.token)
+        if all(each is None for each in known) and not terms.by_certificate:
+            raise ValueError("give connect() a password, a token, a jwt, or a state that has a token from before")
         core = SessionCore(
             saved,
             self._device_of(saved),
@@ -186,6 +196,16 @@ class Connecting:
         if self._device not in (None, saved.device):
             raise StateUnusable(f"this state belongs to the device {saved.device}, not to {self._device}")
         return saved.device
+
+
+def _giver(jwt: str | GiveJwt | None) -> GiveJwt | None:
+    if not isinstance(jwt, str):
+        return jwt
+
+    async def same() -> str:
+        return jwt
+
+    return same
 
 
 def _state_of(state: str | os.PathLike[str] | State | None) -> State:

@@ -8,6 +8,7 @@ No socket and no task is in here, so every rule about numbers is in one place:
   restart asks for what comes after it, so the application misses nothing.
 """
 
+import hmac
 from collections import deque
 from random import Random
 
@@ -132,7 +133,7 @@ class SessionCore:
 
     def token_refused(self, token: str) -> None:
         """The broker does not take this token: forget it, if it is the one that was issued."""
-        if token == self.token:
+        if self.token is not None and hmac.compare_digest(token.encode(), self.token.encode()):
             self.token = None
             self.writer.note_token_refused()
 

@@ -6,6 +6,7 @@ the broker's last words first: a DISCONNECT says more than a broken pipe.
 """
 
 import math
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -241,7 +242,9 @@ async def log_in(dial: Dial, connect: Connect) -> Link:
         if isinstance(error, trio.TooSlowError):
             raise ConnectionFailed(f"the broker did not answer the log-in within {LOGIN_TIMEOUT_S:g} s") from error
         if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
-            raise ConnectionFailed("the connection broke during the log-in") from error
+            # In TLS 1.3 the broker says only here what it has against this side's certificate (RFC 8446, 4.4.2.4).
+            why = f": {error.__cause__}" if isinstance(error.__cause__, ssl.SSLError) else ""
+            raise ConnectionFailed(f"the connection broke during the log-in{why}") from error
         raise
 
 

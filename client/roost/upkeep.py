@@ -1,5 +1,6 @@
 """Keeping a session alive: log in, run the connection, wait, log in again; and the cases in which that must not be."""
 
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import msgspec
@@ -18,6 +19,8 @@ from roost_protocol.reasons import Reason
 
 STAY_AWAY = frozenset({Reason.SESSION_TAKEN_OVER, Reason.ADMINISTRATIVE_ACTION, Reason.LOGGED_OUT})
 """Reasons for which a session is over until a person acts (docs/protocol.md, "Takeover and reconnecting")."""
+GiveJwt = Callable[[], Awaitable[str]]
+"""Gives a JWT that holds now. Raises ConnectionFailed if there is none to be had at the moment."""
 
 
 class LoginTerms(Struct, frozen=True, kw_only=True):
@@ -25,6 +28,9 @@ class LoginTerms(Struct, frozen=True, kw_only=True):
 
     password: str | None
     token: str | None
+    jwt: GiveJwt | None = None
+    by_certificate: bool = False
+    """Neither a password nor a token is sent: the connection's certificate says who this is."""
     newest: int | None
     receive_max: int
     receive_bytes_max: int
@@ -61,7 +67,7 @@ class Upkeep:
         if resume and self._core.stay_away is not None:
             raise _refusal_again(self._core.stay_away)
         await self._core.writer.flush()  # the device's own id must not be made anew at the next start
-        connect = self._connect_frame(resume)
+        connect = await self._connect_frame(resume)
         try:
             link = await log_in(self._dial, connect)
         except LoginRefused as refused:
@@ -181,19 +187,22 @@ class Upkeep:
         self._core.end(Ended(reason=Reason.UNSPECIFIED_ERROR, text=str(error)), error)
         self._scope.cancel()
 
-    def _connect_frame(self, resume: bool) -> Connect:
-        """The CONNECT of the next log-in. Raises ValueError for terms that no broker would take."""
+    async def _connect_frame(self, resume: bool) -> Connect:
+        """The CONNECT of the next log-in. Raises ValueError for terms that no broker would take, ConnectionFailed."""
         core, terms = self._core, self._terms
         token = terms.token
-        if token is None and (terms.password is None or not self._first):
+        by_person = terms.password is not None or terms.jwt is not None
+        if token is None and not terms.by_certificate and not (by_person and self._first):
             token = core.token
         password = None if token is not None else terms.password
+        jwt = None if token is not None or terms.jwt is None else await terms.jwt()
         held = core.resume_after()
         return checked(
             Connect(
                 user=core.user,
                 password=password,
                 token=token,
+                jwt=jwt,
                 terminal=core.terminal,
                 device=core.device,
                 last_seq=held.seq,
@@ -204,7 +213,7 @@ class Upkeep:
                 receive_max=terms.receive_max,
                 receive_bytes_max=terms.receive_bytes_max,
                 keepalive_s=terms.keepalive_s,
-                want_token=terms.want_token and password is not None,
+                want_token=terms.want_token and token is None,
                 client=terms.client,
             )
         )

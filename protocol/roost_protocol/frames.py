@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, field
 
 from roost_protocol import limits, names
+from roost_protocol.hiding import shown_without_secrets
 from roost_protocol.reasons import Reason
 
 PROTOCOL_VERSION = 1
@@ -32,6 +33,7 @@ Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Text = Annotated[str, Meta(max_length=limits.TEXT_CHARS_MAX)]
 ContentType = Annotated[str, Meta(min_length=1, max_length=limits.CONTENT_TYPE_BYTES_MAX)]
 Secret = Annotated[str, Meta(min_length=1, max_length=limits.PASSWORD_BYTES_MAX)]
+Jwt = Annotated[str, Meta(min_length=1, max_length=limits.JWT_BYTES_MAX)]
 Names = Annotated[tuple[Name, ...], Meta(max_length=limits.LIST_MAX)]
 
 TEXT_TYPE = "text/plain"
@@ -67,9 +69,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One frame. `frame_type` is its type byte."""
+    """One frame. `frame_type` is its type byte. Its `repr` hides passwords and tokens, so that no log can have them."""
 
     frame_type: ClassVar[FrameType]
+
+    def __repr__(self) -> str:
+        return shown_without_secrets(self)
 
 
 def _check_body(text: str | None, data: bytes | None, content_type: str) -> None:
@@ -116,7 +121,9 @@ class Connect(Frame, frozen=True, kw_only=True):
     user: Name
     password: Secret | None = None
     token: Annotated[str, Meta(max_length=limits.TOKEN_BYTES_MAX)] | None = None
-    """A device token from an earlier CONNACK. Either this or a password."""
+    """A device token from an earlier CONNACK."""
+    jwt: Jwt | None = None
+    """A JSON Web Token (RFC 7519) of the site's own sign-on."""
     terminal: str
     device: str
     last_seq: Number = 0
@@ -133,18 +140,18 @@ class Connect(Frame, frozen=True, kw_only=True):
     receive_bytes_max: Annotated[int, Meta(ge=1, le=limits.NUMBER_MAX)] = limits.MIB
     keepalive_s: Annotated[int, Meta(ge=1, le=65_535)] = 60
     want_token: bool = False
-    """Issue a device token (after a log-in with a password); an earlier one of this device is revoked."""
+    """Issue a device token; an earlier one of this device is revoked."""
     client: Annotated[str, Meta(max_length=64)] = ""
     """Name and version of the client software."""
 
     def __post_init__(self) -> None:
-        """Check names, and that exactly one credential is there."""
+        """Check names, and that there is one credential at most. With none, the connection's certificate counts."""
         names.check_name(self.user)
         names.check_terminal(self.terminal)
         names.check_device_id(self.device)
         _check_secrets(self.password)
-        if (self.password is None) == (self.token is None):
-            raise ValueError("CONNECT carries either a password or a token")
+        if sum(given is not None for given in (self.password, self.token, self.jwt)) > 1:
+            raise ValueError("CONNECT carries one of password, token and jwt")
         if self.newest is not None and self.last_seq:
             raise ValueError("CONNECT carries either last_seq or newest")
 

@@ -30,6 +30,9 @@ PASSWORD_BYTES_MAX = 256
 TOKEN_BYTES_MAX = 128
 """Bytes in a device token."""
 
+JWT_BYTES_MAX = 8_192
+"""Bytes in a JWT: room for a long list of roles and an RSA signature. `connect_bytes_max` may bound it lower."""
+
 TEXT_CHARS_MAX = 512
 """Characters in an explanation that goes with a reason."""
 

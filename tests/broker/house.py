@@ -252,9 +252,9 @@ class House:
         return Device(await self.listener.dial(host))
 
     async def ask_in(self, user: str, terminal: str = "phone", device: str | None = None, **connect: Any) -> Device:
-        """A connection that has said CONNECT; by default with the right password."""
+        """A connection that has said CONNECT; by default with the right password; `password=None` for none."""
         stranger = await self.dial(connect.pop("host", "memory"))
-        if "token" not in connect:
+        if not {"token", "jwt", "password"} & connect.keys():
             connect.setdefault("password", PASSWORD)
         await stranger.say(Connect(user=user, terminal=terminal, device=device or f"{user}-{terminal}", **connect))
         return stranger

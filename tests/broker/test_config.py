@@ -9,9 +9,11 @@ from roost_broker.config import (
     DAY_MS,
     Config,
     HostPort,
+    JwtConfig,
     PasswordConfig,
     RetentionConfig,
     StoreConfig,
+    TlsConfig,
     parse_listen,
     reachable_by_others,
 )
@@ -126,3 +128,55 @@ def test_nobody_listens_where_others_reach_it_without_saying_so(listen: str, bey
     assert [text.startswith("admin_listen = ") for text in why_not] == [True] * refused
     why_not = reachable_by_others(Config(web_listen=listen, web_listen_beyond_loopback=beyond))
     assert [text.startswith("web_listen = ") for text in why_not] == [True] * refused
+
+
+CERTIFIED = {"certificate": "c", "client_certificates": "accepted", "client_ca": "ca"}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"key": "k"}, "tls.key is of use only with tls.certificate"),
+        ({"client_certificates": "yes"}, "tls.client_certificates is off or accepted or required, not 'yes'"),
+        ({"client_certificates": "required", "client_ca": "ca"}, "tls.client_certificates needs tls.certificate"),
+        ({"client_certificates": "accepted", "certificate": "c"}, "tls.client_certificates needs tls.client_ca"),
+        ({"client_ca": "ca"}, "of use only with tls.client_certificates other than"),
+        ({"client_user": "email"}, "of use only with tls.client_certificates other than"),
+        ({**CERTIFIED, "client_user": "mail"}, "tls.client_user is common_name, email, uri, dns or empty, not 'mail'"),
+        ({**CERTIFIED, "client_user": "uri", "client_user_form": "x"}, "tls.client_user_form has {user} once"),
+        (
+            {**CERTIFIED, "client_user": "uri", "client_user_form": "{user}{user}"},
+            "tls.client_user_form has {user} once",
+        ),
+        ({**CERTIFIED, "client_user_form": "{user}@a"}, "tls.client_user_form is of use only with tls.client_user"),
+    ],
+)
+def test_what_cannot_be_of_tls(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(Unfit) as error:
+        Config(tls=TlsConfig(**values))
+    assert [says in problem for problem in error.value.problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"secret": "s"}, "jwt.audience is needed"),
+        ({"key_set": "s", "issuer": "i"}, "jwt.audience is needed"),
+        ({"audience": "a"}, "jwt has settings, and no key"),
+        ({"create": True}, "jwt has settings, and no key"),
+        ({"secret": "s", "audience": "a", "user_claim": ""}, "jwt.user_claim is the name of a claim"),
+        ({"secret": "s", "audience": "a", "leeway_s": -1}, "jwt.leeway_s is 0 to 300 seconds, not -1"),
+        ({"secret": "s", "audience": "a", "leeway_s": 301}, "jwt.leeway_s is 0 to 300 seconds, not 301"),
+    ],
+)
+def test_what_cannot_be_of_jwts(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(Unfit) as error:
+        Config(jwt=JwtConfig(**values))
+    assert [says in problem for problem in error.value.problems] == [True]
+
+
+def test_what_can_be_of_both() -> None:
+    tls = TlsConfig(**CERTIFIED, client_user="email", client_user_form="{user}@example.com")
+    jwt = JwtConfig(key_set="s", audience="a", leeway_s=300)
+    assert Config(tls=tls, jwt=jwt).jwt.configured
+    assert not Config().jwt.configured

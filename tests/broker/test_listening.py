@@ -1,5 +1,6 @@
 """Where the broker listens on a network, and where not unless that is said; and that it speaks TLS there if it can."""
 
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -7,9 +8,13 @@ from typing import Any
 
 import pytest
 import trio
+from cryptography import x509
+from msgspec import structs
 
 import roost
+from broker.certifying import Authority
 from broker.house import CHEAP_PASSWORDS, PASSWORD
+from broker.over_websocket import answer_to
 from broker.test_certificates import AUTHORITY, issue
 from roost_broker.app import Broker
 from roost_broker.certificates import Certificates
@@ -17,6 +22,7 @@ from roost_broker.config import LISTEN_KEYS, Config, ConfigurationError, Listene
 from roost_broker.listening import open_network_listener
 from roost_protocol.admin.admins import AdminAdd
 from roost_protocol.hosts import is_loopback
+from roost_protocol.limits import Limits
 
 
 def has_ipv6() -> bool:
@@ -161,3 +167,116 @@ async def test_a_broker_with_a_bad_certificate_does_not_start(tmp_path: Path) ->
     with pytest.raises(ConfigurationError, match=r"tls.certificate = .*bad.pem"):
         async with Broker(bad):
             pass
+
+
+# --- versions, deadlines, certificates of devices -----------------------------------------------------------------
+
+
+def addresses(broker: Broker) -> dict[str, int]:
+    """The port of every listener on a network, by its key."""
+    found = {"listen": broker.addresses[0], "admin_listen": broker.admin_address, "web_listen": broker.web_address}
+    assert set(found) == set(LISTEN_KEYS)
+    return {key: port_of(address) for key, address in found.items()}
+
+
+async def handshake(port: int, context: ssl.SSLContext) -> str:
+    """The version of TLS that is spoken, when the broker has let this side in. Raises OSError."""
+    below = await trio.open_tcp_stream("localhost", port)
+    stream = trio.SSLStream(below, context, server_hostname="localhost")
+    try:
+        await stream.do_handshake()
+        await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")  # what is wrong with a certificate comes after the handshake
+        await stream.receive_some(1)
+    except trio.BrokenResourceError as error:
+        raise OSError(str(error.__cause__)) from error
+    finally:
+        await below.aclose()
+    return str(stream.version())
+
+
+async def test_old_versions_of_tls_are_spoken_nowhere(tmp_path: Path) -> None:
+    old = trust()
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")  # or this side would not even ask
+    with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+        old.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1_1 is deprecated"):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    middling = trust()
+    middling.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with Broker(encrypted(tmp_path)) as broker:
+        for key, port in addresses(broker).items():
+            with pytest.raises(OSError, match="protocol version"):
+                await handshake(port, old)
+            assert await handshake(port, middling) == "TLSv1.2", key
+            assert await handshake(port, trust()) == "TLSv1.3", key
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"], ids=["nothing", "the beginning of a handshake"])
+async def test_a_handshake_that_does_not_come_to_an_end_is_ended(tmp_path: Path, said: bytes) -> None:
+    config = structs.replace(encrypted(tmp_path), limits=Limits(login_timeout_s=1, http_timeout_s=1))
+    async with Broker(config) as broker:
+        streams = [await trio.open_tcp_stream("localhost", port) for port in addresses(broker).values()]
+        with trio.fail_after(5):
+            for stream in streams:
+                await stream.send_all(said)
+            for stream in streams:
+                while await stream.receive_some():
+                    pass
+                await stream.aclose()
+            await broker.server.wait_no_connections()
+        assert broker.core.metrics.closed["login_timeout"] == 1
+
+
+async def test_certificates_are_asked_of_devices_and_not_of_admins(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    config = encrypted(tmp_path)
+    tls = structs.replace(config.tls, client_certificates="required", client_ca=str(authority.write()))
+    alice = authority.issue("alice")
+    certified = trust()
+    certified.load_cert_chain(alice.certificate, alice.key)
+    async with Broker(structs.replace(config, tls=tls)) as broker:
+        for key, port in addresses(broker).items():
+            assert await handshake(port, certified) == "TLSv1.3", key
+            if key == "admin_listen":
+                assert await handshake(port, trust()) == "TLSv1.3"
+                continue
+            with pytest.raises(OSError, match="certificate required"):
+                await handshake(port, trust())
+        server = ("localhost", addresses(broker)["listen"])
+        with pytest.raises(roost.ConnectionFailed, match=r"broke during the log-in: .*certificate required"):
+            async with roost.connect(server, user="alice", terminal="pc", password=PASSWORD, tls=trust()):
+                pass
+
+
+async def test_a_device_logs_in_by_its_certificate(tmp_path: Path) -> None:
+    """Over TCP with the client, and over WebSocket; and as nobody else."""
+    authority = Authority(tmp_path)
+    config = encrypted(tmp_path)
+    tls = structs.replace(
+        config.tls, client_certificates="accepted", client_ca=str(authority.write()), client_user="email",
+        client_user_form="{user}@example.com",
+    )  # fmt: skip
+    issued = authority.issue("a phone", x509.RFC822Name("alice@example.com"))
+    certified = trust()
+    certified.load_cert_chain(issued.certificate, issued.key)
+    async with Broker(structs.replace(config, tls=tls)) as broker:
+        for name in ("alice", "bob"):
+            await broker.create_user(name, PASSWORD)
+        server = ("localhost", port_of(broker.addresses[0]))
+        async with roost.connect(server, user="alice", terminal="pc", tls=certified, by_certificate=True) as session:
+            assert session.token is None
+            await session.publish("user/bob", "hi")
+        with pytest.raises(roost.LoginRefused) as refused:
+            async with roost.connect(server, user="bob", terminal="pc", tls=certified, by_certificate=True):
+                pass
+        assert refused.value.reason is roost.Reason.NOT_AUTHORIZED
+        with pytest.raises(roost.LoginRefused) as refused:
+            async with roost.connect(server, user="alice", terminal="pc", tls=trust(), by_certificate=True):
+                pass
+        assert refused.value.reason is roost.Reason.BAD_USER_NAME_OR_PASSWORD
+        async with roost.connect(server, user="bob", terminal="pc", password=PASSWORD, tls=trust()):
+            pass
+        for user, reason in (("alice", 0), ("bob", roost.Reason.NOT_AUTHORIZED)):
+            connect = {"frame": "CONNECT", "user": user, "terminal": "web", "device": "w"}
+            connack = await answer_to(("localhost", port_of(broker.web_address)), connect, certified)
+            assert json.loads(connack).get("reason", 0) == reason

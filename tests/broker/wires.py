@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import trio
 
-from roost_broker.transport import ConnectionLost
+from roost_broker.transport import ConnectionLost, PeerCertificate
 
 
 class ScriptedTransport:
@@ -17,6 +17,7 @@ class ScriptedTransport:
     def __init__(self, takes: Callable[[int], int] = lambda offered: offered) -> None:
         self.address = "script:1"
         self.host = "script"
+        self.certificate: PeerCertificate | None = None
         self.takes = takes
         self.sent = bytearray()
         self.sends = 0

@@ -532,6 +532,90 @@ async def test_an_issued_token_takes_the_place_of_the_password(nursery: trio.Nur
         assert session.token == "t0ken"
 
 
+async def test_a_jwt_is_asked_for_at_each_log_in_that_needs_one(nursery: trio.Nursery, autojump_clock: object) -> None:
+    async def log_in(peer: Peer) -> None:
+        connect_frame = await peer.accept()
+        said.append((connect_frame.password, connect_frame.token, connect_frame.jwt, connect_frame.want_token))
+        await peer.cut()
+
+    async def fresh() -> str:
+        given.append(f"jwt.{len(given)}.x")
+        return given[-1]
+
+    said: list[tuple[str | None, str | None, str | None, bool]] = []
+    given: list[str] = []
+    async with connect(Network(nursery, log_in, log_in, Peer.accept), password=None, jwt=fresh) as session:
+        for _ in range(2):
+            await next_of(session, roost.Disconnected)
+            await next_of(session, roost.Connected)
+    assert said == [(None, None, "jwt.0.x", False), (None, None, "jwt.1.x", False)]
+    assert len(given) == 3
+
+
+async def test_a_token_issued_for_a_jwt_takes_its_place(nursery: trio.Nursery, autojump_clock: object) -> None:
+    async def first(peer: Peer) -> None:
+        connect_frame = await peer.accept(token="t0ken")
+        assert (connect_frame.jwt, connect_frame.token, connect_frame.want_token) == ("j.w.t", None, True)
+        await peer.cut()
+
+    async def later(peer: Peer) -> None:
+        connect_frame = await peer.accept()
+        assert (connect_frame.jwt, connect_frame.token, connect_frame.want_token) == (None, "t0ken", False)
+
+    async with connect(Network(nursery, first, later), password=None, jwt="j.w.t", want_token=True) as session:
+        await next_of(session, roost.Disconnected)
+        await next_of(session, roost.Connected)
+
+
+async def test_a_jwt_that_cannot_be_had_now_is_asked_for_later(nursery: trio.Nursery, autojump_clock: object) -> None:
+    async def fresh() -> str:
+        answers.append(len(answers))
+        if len(answers) == 2:
+            raise roost.ConnectionFailed("the sign-on does not answer")
+        return "j.w.t"
+
+    async def cut(peer: Peer) -> None:
+        await peer.accept()
+        await peer.cut()
+
+    answers: list[int] = []
+    async with connect(Network(nursery, cut, Peer.accept), password=None, jwt=fresh) as session:
+        await next_of(session, roost.Disconnected)
+        again = await next_of(session, roost.Disconnected)
+        assert again.text == "the sign-on does not answer"
+        await next_of(session, roost.Connected)
+
+
+async def test_by_certificate_nothing_else_is_shown(nursery: trio.Nursery, autojump_clock: object) -> None:
+    async def first(peer: Peer) -> None:
+        await peer.accept(token="t0ken")
+
+    async def later(peer: Peer) -> None:
+        connect_frame = await peer.accept()
+        assert (connect_frame.password, connect_frame.token, connect_frame.jwt) == (None, None, None)
+
+    state = roost.MemoryState()
+    network = Network(nursery, first, later)
+    async with connect(network, state=state, password="secret", want_token=True):
+        pass
+    async with connect(network, state=state, password=None, by_certificate=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        {"password": "p", "token": "t"},
+        {"password": "p", "jwt": "j.w.t"},
+        {"token": "t", "by_certificate": True},
+        {"jwt": "j.w.t", "by_certificate": True},
+    ],
+)
+def test_there_is_one_credential_at_most(credentials: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="one of password, token, jwt and by_certificate"):
+        roost.connect("localhost:1", user="alice", terminal="phone", **credentials)
+
+
 async def test_a_token_that_is_refused_is_forgotten(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def first(peer: Peer) -> None:
         await peer.accept(token="t0ken")

@@ -153,7 +153,7 @@ def _connects() -> SearchStrategy[f.Connect]:
         "client": texts(),
     }
     starts: list[Fields] = [{"last_seq": numbers()}, {"newest": numbers()}]
-    credentials: list[Fields] = [{"password": secrets}, {"token": texts()}]
+    credentials: list[Fields] = [{"password": secrets}, {"token": texts()}, {"jwt": secrets}, {}]
     either = [{**start, **credential} for start in starts for credential in credentials]
     required = {"user": user_names(), "terminal": terminals(), "device": device_ids()}
     return _struct(f.Connect, required, fields, *either)

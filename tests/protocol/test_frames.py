@@ -162,8 +162,11 @@ def test_no_frame_lacks_a_required_field(frame_class: type[f.Frame], data: st.Da
 @pytest.mark.parametrize(
     ("name", "keys", "says"),
     [
-        ("CONNECT", {**CONNECT, "token": "t"}, "either a password or a token"),
-        ("CONNECT", {**CONNECT, "password": None}, "either a password or a token"),
+        ("CONNECT", {**CONNECT, "token": "t"}, "one of password, token and jwt"),
+        ("CONNECT", {**CONNECT, "jwt": "a.b.c"}, "one of password, token and jwt"),
+        ("CONNECT", {**CONNECT, "password": None, "token": "t", "jwt": "a.b.c"}, "one of password, token and jwt"),
+        ("CONNECT", {**CONNECT, "password": None, "jwt": ""}, "jwt"),
+        ("CONNECT", {**CONNECT, "password": None, "jwt": "j" * (limits.JWT_BYTES_MAX + 1)}, "jwt"),
         ("CONNECT", {**CONNECT, "last_seq": 4, "newest": 4}, "either last_seq or newest"),
         ("CONNECT", {**CONNECT, "user": "a/b"}, "a name has no '/'"),
         ("CONNECT", {**CONNECT, "terminal": "PC"}, "terminal type"),

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from admin.running import CHEAP, RunningBroker
+from broker.signing import write_secret
 
 CONFIG = f"""
 # A broker that ends hangs up at once, and trims when a test says so.
@@ -19,6 +20,11 @@ drain_s = 0
 count = 5
 age_days = 0
 interval_s = 100000
+[jwt]
+audience = "roost"
+leeway_s = 0
+end_at_expiry = {{end_at_expiry}}
+secret = "{{secret}}"
 """
 """Inboxes that are soon full, so that a test of gaps is short; they are trimmed when a test says so."""
 
@@ -28,6 +34,8 @@ class Town:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._secret = write_secret(folder)
+        self._end_at_expiry = "false"
         self._saved = folder / "saved"
         self._listen = self._web = "127.0.0.1:0"
         self._broker = self._start()
@@ -39,6 +47,7 @@ class Town:
             "kill": lambda: self._stop(signal.SIGKILL),
             "start": self._again,
             "rise": self._rise,
+            "end_at_expiry": self._end_sessions_at_expiry,
             "save": self._save,
             "go_back": self._go_back,
         }
@@ -62,7 +71,12 @@ class Town:
         self._broker.__exit__()
 
     def _start(self) -> RunningBroker:
-        return RunningBroker(self._folder, "--web", self._web, listen=self._listen, config=CONFIG)
+        config = CONFIG.format(secret=self._secret, end_at_expiry=self._end_at_expiry)
+        return RunningBroker(self._folder, "--web", self._web, listen=self._listen, config=config)
+
+    def _end_sessions_at_expiry(self, end: bool) -> None:
+        """Whether a JWT that runs out ends the session, from the next start on."""
+        self._end_at_expiry = "true" if end else "false"
 
     def _users(self, *names: str) -> None:
         self._broker.create_users(*names)

@@ -15,8 +15,8 @@ export type ReasonName =
   | "CLIENT_IDENTIFIER_NOT_VALID" | "BAD_USER_NAME_OR_PASSWORD" | "NOT_AUTHORIZED" | "SERVER_UNAVAILABLE"
   | "SERVER_BUSY" | "SERVER_SHUTTING_DOWN" | "KEEP_ALIVE_TIMEOUT" | "SESSION_TAKEN_OVER" | "PACKET_IDENTIFIER_IN_USE"
   | "RECEIVE_MAXIMUM_EXCEEDED" | "PACKET_TOO_LARGE" | "MESSAGE_RATE_TOO_HIGH" | "QUOTA_EXCEEDED"
-  | "ADMINISTRATIVE_ACTION" | "CONNECTION_RATE_EXCEEDED" | "UNKNOWN_RECIPIENT" | "NOT_A_MEMBER" | "BLOCKED"
-  | "SETTLED_LONG_AGO" | "ALREADY_EXISTS" | "NOT_FOUND" | "UNKNOWN_TERMINAL_TYPE" | "LOGIN_TIMEOUT" | "LOGGED_OUT"
+  | "ADMINISTRATIVE_ACTION" | "CONNECTION_RATE_EXCEEDED" | "MAXIMUM_CONNECT_TIME" | "UNKNOWN_RECIPIENT" | "NOT_A_MEMBER"
+  | "BLOCKED" | "SETTLED_LONG_AGO" | "ALREADY_EXISTS" | "NOT_FOUND" | "UNKNOWN_TERMINAL_TYPE" | "LOGIN_TIMEOUT" | "LOGGED_OUT"
   | "WRITE_TIMEOUT";
 
 /** The code in words: `reasonPhrase(142) === "session taken over"`. */
@@ -35,9 +35,11 @@ export interface ConnectOptions {
    * the storage, and the session is only resumed, never taken from another device that has it meanwhile.
    */
   password?: string;
+  /** A JWT of the site's own sign-on, instead of a password, and in every way as one. */
+  jwt?: string;
   /** A device token got elsewhere, instead of a password. */
   token?: string;
-  /** With `token`: a person asks for this log-in, so it takes over. Default false. A password always means so. */
+  /** With `token`: a person asks for this log-in, so it takes over. Default false. A password or a JWT means so. */
   takeOver?: boolean;
   /** This installation's id. Default: made up at the first log-in and kept in the storage. */
   device?: string;
@@ -45,7 +47,7 @@ export interface ConnectOptions {
   client?: string;
   /** Where everything is kept. Default: IndexedDB in a page; in memory where there is none (Node). */
   storage?: RoostStorage;
-  /** Keep a device token in the storage instead of the password. Default true. */
+  /** Keep a device token in the storage instead of the password or JWT. Default true. */
   remember?: boolean;
   /** Only for a device that holds nothing yet: begin with the newest so many entries instead of the whole inbox. */
   newest?: number;
@@ -74,8 +76,8 @@ export interface ConnectOptions {
  * Opens the storage and starts the session. Resolves as soon as what the storage holds can be read (`read`,
  * `conversations`, `publications`), also without a network; `session.live()` waits for the log-in.
  *
- * Rejects with NotLoggedIn (neither password, nor token, nor a token in the storage), StorageFailed, TypeError (an
- * option that no broker would take).
+ * Rejects with NotLoggedIn (neither password, nor JWT, nor token, nor a token in the storage), StorageFailed, TypeError
+ * (an option that no broker would take).
  */
 export declare function connect(options: ConnectOptions): Promise<Session>;
 
@@ -102,7 +104,7 @@ export interface State {
   origin: Origin | null;
   /** Of `ended`: another device has logged in on this terminal type. */
   takenOver: boolean;
-  /** Of `ended`: the credential does not hold; `useHere({ password })` is needed. */
+  /** Of `ended`: the credential does not hold; `useHere({ password })` or `useHere({ jwt })` is needed. */
   needsPassword: boolean;
   /** Of `ended`: the page is too old (or too new) for the broker; `text` has the versions. */
   unsupportedVersion: boolean;
@@ -223,8 +225,11 @@ export declare class Session {
   /** Change the password; tokens of one's other devices are revoked. */
   setPassword(oldPassword: string, newPassword: string): Promise<void>;
 
-  /** Log in here, as a person does: takes the session over. With a password if `state.needsPassword`. Rejects as `live`. */
-  useHere(options?: { password?: string }): Promise<void>;
+  /**
+   * Log in here, as a person does: takes the session over. With a password or a JWT if `state.needsPassword`. Rejects as
+   * `live`.
+   */
+  useHere(options?: { password?: string; jwt?: string }): Promise<void>;
   /** Try at once to reconnect, if the session waits to (not before the broker wants it). */
   retryNow(): void;
   /** Leave: says goodbye; what is stored stays. Another tab takes over the connection. Idempotent. */
@@ -369,7 +374,7 @@ export declare class ConnectionFailed extends RoostError {}
 export declare class LoginRefused extends RoostError { readonly retryAfterS: number | null; readonly origin: Origin | null; }
 /** This SDK and the broker do not speak the same version. */
 export declare class VersionUnsupported extends LoginRefused {}
-/** There is neither a password nor a token. */
+/** There is neither a password, nor a JWT, nor a token. */
 export declare class NotLoggedIn extends RoostError {}
 /** One side broke the protocol: a defect of software. */
 export declare class ProtocolError extends RoostError {}

@@ -61,7 +61,7 @@ export const Reason = Object.freeze({
   NOT_AUTHORIZED: 0x87, SERVER_UNAVAILABLE: 0x88, SERVER_BUSY: 0x89, SERVER_SHUTTING_DOWN: 0x8b,
   KEEP_ALIVE_TIMEOUT: 0x8d, SESSION_TAKEN_OVER: 0x8e, PACKET_IDENTIFIER_IN_USE: 0x91, RECEIVE_MAXIMUM_EXCEEDED: 0x93,
   PACKET_TOO_LARGE: 0x95, MESSAGE_RATE_TOO_HIGH: 0x96, QUOTA_EXCEEDED: 0x97, ADMINISTRATIVE_ACTION: 0x98,
-  CONNECTION_RATE_EXCEEDED: 0x9f, UNKNOWN_RECIPIENT: 0xc0, NOT_A_MEMBER: 0xc1, BLOCKED: 0xc2, SETTLED_LONG_AGO: 0xc3,
+  CONNECTION_RATE_EXCEEDED: 0x9f, MAXIMUM_CONNECT_TIME: 0xa0, UNKNOWN_RECIPIENT: 0xc0, NOT_A_MEMBER: 0xc1, BLOCKED: 0xc2, SETTLED_LONG_AGO: 0xc3,
   ALREADY_EXISTS: 0xc4, NOT_FOUND: 0xc5, UNKNOWN_TERMINAL_TYPE: 0xc6, LOGIN_TIMEOUT: 0xc7, LOGGED_OUT: 0xc8,
   WRITE_TIMEOUT: 0xc9,
 });
@@ -840,9 +840,9 @@ class Engine {
 
   // --- connecting
 
-  #logIn({ password, token, unlessLive }) {
-    if (password !== undefined) Object.assign(this.#terms, { password, token: undefined });
-    else if (token !== undefined) Object.assign(this.#terms, { token, password: undefined });
+  #logIn({ password, jwt, token, unlessLive }) {
+    const given = { password, jwt, token };
+    if (Object.values(given).some((secret) => secret !== undefined)) Object.assign(this.#terms, given);
     if (this.#state.status === "live" && unlessLive) return;
     if (this.#state.status !== "live") this.#logInAsPerson();
   }
@@ -869,7 +869,7 @@ class Engine {
   #dial() {
     const connect = this.#connectFrame();
     if (!connect) {
-      this.#end({ reason: Reason.BAD_USER_NAME_OR_PASSWORD, text: "there is neither a password nor a token" });
+      this.#end({ reason: Reason.BAD_USER_NAME_OR_PASSWORD, text: "there is neither a password, nor a JWT, nor a token" });
       return;
     }
     let socket = null;
@@ -913,16 +913,17 @@ class Engine {
     const { user, terminal, client, receiveMax, receiveBytesMax, keepaliveS, newest, remember } = this.#terms;
     const meta = this.#meta;
     const asPerson = Date.now() - this.#personAtMs < PERSON_S * 1000;
-    const password = asPerson || !meta.token ? this.#terms.password : undefined;
-    const token = password === undefined ? (this.#terms.token ?? meta.token) : undefined;
-    if (password === undefined && token === undefined) return null;
+    const { password, jwt } = asPerson || !meta.token ? this.#terms : {};
+    const byPerson = password !== undefined || jwt !== undefined;
+    const token = byPerson ? undefined : (this.#terms.token ?? meta.token);
+    if (!byPerson && token === undefined) return null;
     const fresh = meta.position === undefined;
     return defined({
-      frame: "CONNECT", version: PROTOCOL_VERSION, user, password, token, terminal, device: meta.device,
+      frame: "CONNECT", version: PROTOCOL_VERSION, user, password, jwt, token, terminal, device: meta.device,
       last_seq: fresh || !meta.position ? undefined : meta.position, last_id: meta.lastId, incarnation: meta.incarnation,
       newest: fresh ? newest : undefined, epoch: asPerson ? undefined : meta.epoch,
       receive_max: receiveMax, receive_bytes_max: receiveBytesMax, keepalive_s: keepaliveS,
-      want_token: (remember && password !== undefined) || undefined, client,
+      want_token: (remember && byPerson) || undefined, client,
     });
   }
 
@@ -1064,7 +1065,7 @@ class Engine {
     if (fresh || startOver) this.#note({ position, lastId: undefined, floor: position + 1 });
     const token = this.#terms.remember ? (connack.token ?? this.#terms.token ?? meta.token) : undefined;
     this.#note({ epoch: connack.epoch, incarnation: incarnation ?? meta.incarnation, token, ended: undefined });
-    if (token !== undefined) this.#terms.password = undefined;
+    if (token !== undefined) this.#terms.password = this.#terms.jwt = undefined;
     this.#personAtMs = -Infinity;
     link.ackSent = link.storedSeq = position;
     this.#loginHead = this.#head = head;
@@ -1619,7 +1620,7 @@ export class Session {
     this.#position = saved.meta.position ?? 0;
     this.#floor = saved.meta.floor ?? 1;
     this.#state.position = this.#state.head = this.#position;
-    this.#personPending = terms.password !== undefined || Boolean(terms.token && terms.takeOver);
+    this.#personPending = terms.password !== undefined || terms.jwt !== undefined || Boolean(terms.token && terms.takeOver);
     for (const record of saved.outbox) this.#publicationOf(record)[QUEUED]();
     if (terms.onState) this.on("state", terms.onState);
   }
@@ -1882,9 +1883,9 @@ export class Session {
 
   // --- the end, and the beginning anew
 
-  async useHere({ password } = {}) {
-    if (password !== undefined) checkSecret(password, 256, "a password");
-    await this.#call("logIn", { password });
+  async useHere({ password, jwt } = {}) {
+    checkCredentials({ password, jwt });
+    await this.#call("logIn", { password, jwt });
     await this.live();
   }
 
@@ -2103,9 +2104,9 @@ export class Session {
     if (!another) return;
     if (this.#follows.size) this.#call("follow", { users: [...this.#follows] }).catch(() => undefined);
     if (this.#personPending) {
-      const { password, token } = this.#terms;
+      const { password, jwt, token } = this.#terms;
       this.#personPending = false;
-      this.#call("logIn", { password, token, unlessLive: true }).catch(() => undefined);
+      this.#call("logIn", { password, jwt, token, unlessLive: true }).catch(() => undefined);
     }
     this.#callAgain();
   }
@@ -2217,6 +2218,16 @@ function checkSecret(value, bytesMax, what) {
   return value;
 }
 
+/** At most one, and of a length that a broker takes. */
+function checkCredentials({ password, jwt, token }) {
+  if (password !== undefined) checkSecret(password, 256, "a password");
+  if (jwt !== undefined) checkSecret(jwt, 8_192, "a JWT");
+  if (token !== undefined) checkSecret(token, 128, "a token");
+  if ([password, jwt, token].filter((secret) => secret !== undefined).length > 1) {
+    throw new TypeError("one of password, jwt and token, no more");
+  }
+}
+
 function checkUrl(url) {
   const { location } = globalThis;
   if (url === undefined && location?.host) url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
@@ -2226,15 +2237,13 @@ function checkUrl(url) {
 /** The options with their defaults. Throws TypeError for what no broker would take. */
 function termsOf(options) {
   const {
-    user, terminal, password, token, takeOver = false, device, client = `roost-js/${VERSION}`, storage = defaultStorage(),
+    user, terminal, password, jwt, token, takeOver = false, device, client = `roost-js/${VERSION}`, storage = defaultStorage(),
     remember = true, newest, historyMax = 10_000, queueMax = 1_000, onState, tabs = true, receiveMax = 1_024,
     receiveBytesMax = 1 << 20, keepaliveS = 60, requestTimeoutS = 30, backoff: { firstS = 1, mostS = 60 } = {},
     WebSocket = globalThis.WebSocket,
   } = options;
   if (typeof WebSocket !== "function") throw new TypeError("there is no WebSocket here: give one, or use Node 22 or newer");
-  if (password !== undefined && token !== undefined) throw new TypeError("either a password or a token, not both");
-  if (password !== undefined) checkSecret(password, 256, "a password");
-  if (token !== undefined) checkSecret(token, 128, "a token");
+  checkCredentials({ password, jwt, token });
   if (device !== undefined) checkMatch(device, DEVICE_ID, "a device id has 1 to 64 of the characters A-Z a-z 0-9 . _ : -");
   if (newest !== undefined) checkNumber(newest, 0, Number.MAX_SAFE_INTEGER, "newest");
   checkNumber(historyMax, 1, Number.MAX_SAFE_INTEGER, "historyMax");
@@ -2246,7 +2255,7 @@ function termsOf(options) {
   checkMatch(client, /^.{0,64}$/u, "client has at most 64 characters");
   checkMatch(terminal, /^[a-z][a-z0-9_-]{0,15}$/u, "a terminal type is a lower-case word of at most 16 characters");
   return {
-    url: checkUrl(options.url), user: checkName(user), terminal, password, token, takeOver, device, client, storage, remember,
+    url: checkUrl(options.url), user: checkName(user), terminal, password, jwt, token, takeOver, device, client, storage, remember,
     newest, historyMax, queueMax, onState, tabs, receiveMax, receiveBytesMax, keepaliveS, requestTimeoutS,
     backoff: { firstS, mostS }, WebSocket,
   };
@@ -2267,9 +2276,10 @@ export async function connect(options) {
     await store.close();
     throw new TypeError(`this storage belongs to the device ${device}, not to ${terms.device}: give each a storage of its own`);
   }
-  if (terms.password === undefined && terms.token === undefined && !token && !ended) {
+  const none = [terms.password, terms.jwt, terms.token].every((secret) => secret === undefined);
+  if (none && !token && !ended) {
     await store.close();
-    throw new NotLoggedIn(Reason.BAD_USER_NAME_OR_PASSWORD, "there is neither a password nor a token");
+    throw new NotLoggedIn(Reason.BAD_USER_NAME_OR_PASSWORD, "there is neither a password, nor a JWT, nor a token");
   }
   const session = new Session(STARTING, terms, store, saved);
   await session[UPDATE].start();

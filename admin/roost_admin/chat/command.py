@@ -17,6 +17,7 @@ from roost_admin.failures import (
     say,
 )
 from roost_admin.options import password_fd_option
+from roost_admin.own_certificate import OwnCertificate, certificate_options, own_certificate
 
 if TYPE_CHECKING:
     import ssl
@@ -43,6 +44,7 @@ MOST_S = 10.0
     metavar="FILE",
     help="Trust the authorities in this PEM file, not those of the system; with --tls.",
 )
+@certificate_options
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
@@ -60,6 +62,8 @@ def chat(
     server: str,
     tls: bool,
     ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
     state: Path | None,
     password_fd: int | None,
 ) -> None:
@@ -67,7 +71,7 @@ def chat(
 
     The password is needed once: this device then has a token, in its state file. A line that is entered is sent; it
     shows up with a ✓ when it is stored for everybody. Ctrl-D or Ctrl-C leaves. What is not stored by then is kept,
-    and sent at the next start.
+    and sent at the next start. With --cert there is no password, if the broker takes the user from the certificate.
 
     Exit status: 0 when you leave; 77 when the log-in was refused or somebody else ended the session (another device
     logged in on this terminal type, an admin); 69 when there is no broker.
@@ -90,46 +94,54 @@ def chat(
     except ValueError as error:
         raise Failure(str(error), EX_DATAERR) from error
     conversation = f"user/{to}" if to is not None else f"group/{group}"
-    where = Server(server, _tls(tls, ca))
+    where = Server(server, _tls(tls, ca, own_certificate(cert, key)), certified=cert is not None)
     with open_installation(name, terminal, state) as installation:
         context.exit(_chat(name, terminal, conversation, where, installation, password_fd))
 
 
 class Server(NamedTuple):
-    """Where the broker is, and how to trust it."""
+    """Where the broker is, how to trust it, and whether it is shown a certificate."""
 
     address: str
     tls: "bool | ssl.SSLContext"
+    certified: bool
 
 
-def _tls(wanted: bool, authorities: Path | None) -> "bool | ssl.SSLContext":
+def _tls(wanted: bool, authorities: Path | None, own: OwnCertificate | None) -> "bool | ssl.SSLContext":
     if not wanted:
-        if authorities is not None:
-            raise click.UsageError("--ca goes with --tls")
+        if authorities is not None or own is not None:
+            raise click.UsageError(f"{'--ca' if own is None else '--cert'} goes with --tls")
         return False
-    if authorities is None:
+    if authorities is None and own is None:
         return True
     from roost_admin.authorities import trusting
 
-    return trusting("--ca", authorities)
+    context = trusting("--ca", authorities)
+    if own is not None:
+        own.load_into(context)
+    return context
 
 
 def _chat(
     name: str, terminal: str, conversation: str, server: Server, installation: "Installation", password_fd: int | None
 ) -> int:
-    """Chat to the end, with the token if there is one, else with a password. Raises Failure."""
+    """Chat to the end, with certificate or token if there is one, else with a password. Raises Failure."""
     from roost import LoginRefused, Reason
     from roost_admin.passwords import password_for
 
     password: str | None = None
-    if password_fd is not None or not installation.has_token:
+    had_token = installation.has_token
+    if password_fd is not None or not (server.certified or installation.has_token):
         password = password_for(name, password_fd)
     try:
         return _run(name, terminal, conversation, server, installation, password)
     except LoginRefused as refused:
         if password is not None or refused.reason is not Reason.BAD_USER_NAME_OR_PASSWORD:
             raise _refusal(name, refused) from refused
-    say("the token of this device is not valid any more")
+    if server.certified and not had_token:
+        say("the broker asks for a password as well")
+    else:
+        say("the token of this device is not valid any more")
     try:
         return _run(name, terminal, conversation, server, installation, password_for(name, None))
     except LoginRefused as refused:
@@ -157,6 +169,7 @@ def _run(
     from roost_admin.chat.view import Colours, View
 
     colours = Colours(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    by_certificate = server.certified and password is None and not installation.has_token
     view = View(name, installation.device, conversation, colours)
     try:
         connecting = roost.connect(
@@ -164,10 +177,11 @@ def _run(
             user=name,
             terminal=terminal,
             password=password,
+            by_certificate=by_certificate,
             device=installation.device,
             state=installation.path,
             newest=0,
-            want_token=True,
+            want_token=not by_certificate,
             tls=server.tls,
             client=f"roost-chat/{roost.__version__}",
             backoff=roost.Backoff(first_s=0.5, most_s=MOST_S),

@@ -1,11 +1,13 @@
 """`roost check`: the command."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from roost_admin.options import asks_broker, password_fd_option
+from roost_admin.own_certificate import OwnCertificate, certificate_options, own_certificate
 
 if TYPE_CHECKING:
     from roost_admin.api import AdminApi
@@ -22,6 +24,7 @@ EX_CRITICAL = 1
 )
 @click.option("--user", metavar="NAME", help="Log in as this user; by default as a service user made for it.")
 @password_fd_option
+@certificate_options
 @click.option("--terminal", metavar="TYPE", default="bot", show_default=True, help="On this terminal type.")
 @asks_broker
 @click.pass_context
@@ -31,6 +34,8 @@ def check(
     form: str,
     user: str | None,
     password_fd: int | None,
+    cert: Path | None,
+    key: Path | None,
     terminal: str,
     as_json: bool,
 ) -> None:
@@ -40,7 +45,8 @@ def check(
     no broker. As a monitoring plugin (nagios): one line with figures, and 0 ok, 1 warning, 2 critical, 3 unknown.
 
     The log-in goes over the wire, and publishes one message to itself. A session of the user that is there already is
-    left alone, and the stage skipped.
+    left alone, and the stage skipped. Where the broker asks devices for certificates, give it one with --cert; with
+    --user and without --password-fd, the certificate is all that is shown.
 
     \b
     Example:
@@ -50,11 +56,12 @@ def check(
     from roost_admin.failures import Failure
     from roost_admin.output import show_document
 
-    credentials = _credentials(user, password_fd, terminal)
+    own = own_certificate(cert, key)
+    credentials = _credentials(user, password_fd, own, terminal)
     if as_json:
         form = "json"
     try:
-        report = _run(api, credentials, terminal)
+        report = _run(api, credentials, own, terminal)
     except Failure as failure:
         if form == "nagios":
             context.exit(_unknown(failure))
@@ -71,7 +78,9 @@ def check(
     context.exit(EX_CRITICAL if report.state == "critical" else 0)
 
 
-def _credentials(user: str | None, password_fd: int | None, terminal: str) -> "Credentials | None":
+def _credentials(
+    user: str | None, password_fd: int | None, own: OwnCertificate | None, terminal: str
+) -> "Credentials | None":
     from roost_admin.failures import EX_USAGE, Failure
     from roost_admin.passwords import password_for
 
@@ -81,10 +90,11 @@ def _credentials(user: str | None, password_fd: int | None, terminal: str) -> "C
         return None
     from roost_admin.check.echo import Credentials
 
-    return Credentials(user, password_for(user, password_fd), terminal)
+    by_certificate = own is not None and password_fd is None
+    return Credentials(user, None if by_certificate else password_for(user, password_fd), terminal)
 
 
-def _run(api: "AdminApi", credentials: "Credentials | None", terminal: str) -> "Report":
+def _run(api: "AdminApi", credentials: "Credentials | None", own: OwnCertificate | None, terminal: str) -> "Report":
     """Every stage, in order. Raises Failure if the broker does not answer at all."""
     from roost_admin.check import stages
     from roost_admin.check.echo import echo
@@ -97,7 +107,9 @@ def _run(api: "AdminApi", credentials: "Credentials | None", terminal: str) -> "
         [
             stages.process(status),
             stages.listeners(status),
-            _guarded("echo", lambda: echo(api, status.listeners, credentials, terminal, encrypted=_encrypted(api))),
+            _guarded(
+                "echo", lambda: echo(api, status.listeners, credentials, terminal, own, encrypted=_encrypted(api))
+            ),
             _guarded("writer", lambda: stages.writer(api.ask(HEALTH))),
             _guarded("disk", lambda: stages.disk(api.ask(HEALTH))),
             _guarded("clock", lambda: stages.clock(api)),

@@ -12,6 +12,7 @@ from roost_admin.api import AdminApi
 from roost_admin.check.report import Figure, Stage, judged, worst
 from roost_admin.check.stages import dialled
 from roost_admin.failures import EX_NOUSER, Failure, only_exception
+from roost_admin.own_certificate import OwnCertificate
 from roost_protocol.admin.route import Paging
 from roost_protocol.admin.sessions import SESSIONS_LIST, SessionRow
 from roost_protocol.admin.users import USERS_CREATE, USERS_PASSWORD, PasswordSet, UserCreate
@@ -31,7 +32,8 @@ class Credentials(NamedTuple):
     """Who logs in, and on which terminal type."""
 
     user: str
-    password: str
+    password: str | None
+    """None: the certificate that is shown is enough."""
     terminal: str
 
 
@@ -43,7 +45,13 @@ class Echoed(NamedTuple):
 
 
 def echo(
-    api: AdminApi, addresses: tuple[str, ...], given: Credentials | None, terminal: str, *, encrypted: bool
+    api: AdminApi,
+    addresses: tuple[str, ...],
+    given: Credentials | None,
+    terminal: str,
+    own: OwnCertificate | None = None,
+    *,
+    encrypted: bool,
 ) -> Stage:
     """Log in and publish over the first listener; as a service user, if nobody is given.
 
@@ -57,7 +65,7 @@ def echo(
     other = _other_session(api, given, device)
     if other is not None:
         return Stage("echo", "skipped", f"{given.user} is logged in on {given.terminal} with {other}: it is left alone")
-    return _result(addresses[0], given, device, _tls(addresses[0]) if encrypted else False)
+    return _result(addresses[0], given, device, _tls(addresses[0], own) if encrypted else False)
 
 
 def _service_user(api: AdminApi, terminal: str) -> Credentials:
@@ -103,9 +111,11 @@ def _result(address: str, who: Credentials, device: str, tls: bool | ssl.SSLCont
     return Stage("echo", worst(judged(each) for each in figures), text, figures)
 
 
-def _tls(address: str) -> ssl.SSLContext:
+def _tls(address: str, own: OwnCertificate | None) -> ssl.SSLContext:
     """What the broker's certificate is checked with: not at all on this machine, where it is for another name."""
     context = ssl.create_default_context()
+    if own is not None:
+        own.load_into(context)
     if is_loopback(dialled(address)[0]):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -124,6 +134,7 @@ async def _log_in_and_echo(address: str, who: Credentials, device: str, tls: boo
             user=who.user,
             terminal=who.terminal,
             password=who.password,
+            by_certificate=who.password is None,
             device=device,
             newest=0,
             reconnect=False,

@@ -50,9 +50,9 @@ class Configuration(Acts):
         return ConfigShown(values=tuple(config_rows(self._running, self._read)))
 
     async def reload(self, asked: Reload | None = None, caller: Caller = PROGRAM) -> Reloaded:
-        """Read the configuration and the certificate again, and apply what can change.
+        """Read the configuration, the certificates and the keys of JWTs again, and apply what can change.
 
-        A configuration or a certificate that cannot be used changes nothing.
+        If one of them cannot be used, nothing changes.
         """
         del asked
         if self._process is None:
@@ -62,8 +62,8 @@ class Configuration(Acts):
             try:
                 read = await trio.to_thread.run_sync(self._process.reread)
                 running = combined(self._running, read, RELOADABLE)
-                if self._certificates is not None:
-                    await trio.to_thread.run_sync(self._certificates.renew)
+                files = [each for each in (self._certificates, self._core.sign_on) if each is not None]
+                adopts = [await trio.to_thread.run_sync(each.read) for each in files]
             except ConfigurationError as error:
                 _log.error("the configuration is as it was, asked for by %s: %s", caller.name, error)
                 text = f"the configuration is as it was: {error}"
@@ -71,6 +71,8 @@ class Configuration(Acts):
             applied = tuple(changes(self._running, running))
             self._running, self._read = running, read
             waiting = tuple(changes(running, read))
+            for adopt in adopts:
+                adopt()
             self._core.adopt(running.config)
             _log_changes(applied, waiting, caller)
             self._process.adopt(running.config)  # last: it may be that less is logged from here on

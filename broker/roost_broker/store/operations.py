@@ -13,6 +13,7 @@ from msgspec import Struct
 from roost_broker.store.journal import Event
 from roost_protocol.admin.route import Role
 from roost_protocol.frames import EntryKind, GapReason
+from roost_protocol.hiding import shown_without_secrets
 from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason
 
@@ -20,7 +21,9 @@ from roost_protocol.reasons import Reason
 
 
 class Operation(Struct, frozen=True, kw_only=True, gc=False):
-    """One change asked for."""
+    """One change asked for. Its `repr` hides what is kept of passwords and tokens."""
+
+    __repr__ = shown_without_secrets
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -148,7 +151,9 @@ class LogIn(Operation, frozen=True, kw_only=True):
     password_version: int | None = None
     """The version of the password that was checked; or: """
     token_digest: bytes | None = None
-    """the digest of the device token that was shown."""
+    """the digest of the device token that was shown; or:"""
+    vouched: bool = False
+    """neither of them: somebody who is trusted says that it is this user (a JWT, a certificate)."""
     device_id: str
     terminal: str
     epoch: int | None = None
@@ -511,6 +516,8 @@ class ScrollPage(Struct, frozen=True, kw_only=True):
 
 class Account(Struct, frozen=True, kw_only=True):
     """A user as stored."""
+
+    __repr__ = shown_without_secrets
 
     user: int
     name: str

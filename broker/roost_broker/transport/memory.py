@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import trio
 
-from roost_broker.transport.port import ConnectionLost, Transport
+from roost_broker.transport.port import ConnectionLost, PeerCertificate, Transport
 
 PIPE_BYTES = 64 * 1024
 """Bytes under way in one direction: about what a socket's buffers hold."""
@@ -78,6 +78,8 @@ class MemoryTransport:
         self._outgoing = outgoing
         self.address = address
         self.host = address.rpartition(":")[0]
+        self.certificate: PeerCertificate | None = None
+        """See `Transport.certificate`."""
 
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`."""
@@ -206,6 +208,8 @@ class MemoryListener:
         self.address = address
         self._pipe_bytes = pipe_bytes
         self._dialled = 0
+        self.certificate: PeerCertificate | None = None
+        """What devices show that dial from now on."""
         self._send, self._receive = trio.open_memory_channel[Transport](BACKLOG)
 
     async def dial(self, host: str = "memory") -> MemoryStream:
@@ -214,6 +218,7 @@ class MemoryListener:
         up, down = _Pipe(self._pipe_bytes), _Pipe(self._pipe_bytes)
         self._dialled += 1
         transport = MemoryTransport(up, down, f"{host}:{self._dialled}")
+        transport.certificate = self.certificate
         try:
             self._send.send_nowait(transport)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock) as error:

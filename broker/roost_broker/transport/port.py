@@ -4,7 +4,7 @@ Non-blocking calls for the hot path, and two that wait for when those can do not
 at a time; `close` may come from any, and wakes both with `ConnectionLost`.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class ConnectionLost(Exception):
@@ -13,6 +13,16 @@ class ConnectionLost(Exception):
 
 class HandshakeFailed(ConnectionLost):
     """The peer does not speak what this transport speaks, or did not begin to in time."""
+
+
+class PeerCertificate(NamedTuple):
+    """What the peer's certificate says of its owner, when an authority that is trusted has signed it."""
+
+    common_names: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    """Its alternative names (RFC 5280, 4.2.1.6), by kind."""
 
 
 class Transport(Protocol):
@@ -26,6 +36,11 @@ class Transport(Protocol):
     @property
     def host(self) -> str:
         """What a cap for each address counts by: the peer's address without its port."""
+        ...
+
+    @property
+    def certificate(self) -> PeerCertificate | None:
+        """The peer's certificate, once something was read; None if it has shown none, or could not."""
         ...
 
     def try_send(self, data: bytes | memoryview) -> int:

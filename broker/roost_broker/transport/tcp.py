@@ -49,6 +49,11 @@ class TcpTransport:
         self.address = _text(name)
         self.host = name[0]
 
+    @property
+    def certificate(self) -> None:
+        """See `Transport.certificate`."""
+        return None
+
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`."""
         try:

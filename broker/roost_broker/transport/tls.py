@@ -7,11 +7,13 @@ whoever sends offers it again, waits for room, and pending bytes are never forgo
 """
 
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import trio
 
-from roost_broker.transport.port import ConnectionLost, HandshakeFailed, Listener, Transport
+from roost_broker.transport.port import ConnectionLost, HandshakeFailed, Listener, PeerCertificate, Transport
 
 RECORD_BYTES = 16 * 1024
 """Plain text in one record: the most that TLS allows (RFC 8446, 5.1)."""
@@ -24,12 +26,13 @@ class TlsTransport:
     """The broker's side of TLS on an accepted connection. See `Transport`."""
 
     __slots__ = (
-        "_below", "_given_up", "_handshaken", "_incoming", "_outgoing", "_owed", "_pending", "_said_end", "_session",
-        "_shaking", "_starved", "_turns", "address", "host",
+        "_below", "_given_up", "_handshaken", "_incoming", "_now_s", "_outgoing", "_owed", "_pending", "_said_end",
+        "_session", "_shaking", "_starved", "_turns", "address", "host",
     )  # fmt: skip
 
-    def __init__(self, below: Transport, context: ssl.SSLContext) -> None:
+    def __init__(self, below: Transport, context: ssl.SSLContext, now_s: Callable[[], float] = time.time) -> None:
         self._below = below
+        self._now_s = now_s
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -43,6 +46,12 @@ class TlsTransport:
         self._owed = 0  # bytes of plain text that `_pending` stands for, to be offered again
         self.address = below.address
         self.host = below.host
+
+    @property
+    def certificate(self) -> PeerCertificate | None:
+        """See `Transport.certificate`; None before the handshake is done."""
+        shown = self._session.getpeercert() if self._handshaken else None
+        return _certificate(shown) if shown else None
 
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`. Takes nothing before the handshake is done."""
@@ -156,6 +165,7 @@ class TlsTransport:
                 self._try_flush()  # the alert that tells the peer
                 raise HandshakeFailed(_text(error)) from error
             else:
+                self._check_resumed()
                 self._handshaken, self._starved = True, False
             flushed = self._flush()
             if self._handshaken:
@@ -165,6 +175,15 @@ class TlsTransport:
                 flushed = self._flush()
             while not self._feed():
                 await self._below.wait_readable()
+
+    def _check_resumed(self) -> None:
+        """A session that TLS 1.2 resumes has the certificate that it began with, and nobody looks whether that holds.
+
+        Raises ConnectionLost.
+        """
+        shown = self._session.getpeercert() if self._session.session_reused else None
+        if shown and self._now_s() >= ssl.cert_time_to_seconds(str(shown["notAfter"])):
+            raise ConnectionLost("TLS: the certificate of a resumed session has expired")
 
     def _feed(self) -> bool:
         """Take what has come from below; whether there was anything, the end included. Raises ConnectionLost."""
@@ -213,3 +232,14 @@ class TlsListener:
 def _text(error: ssl.SSLError) -> str:
     """What went wrong, in OpenSSL's words for it."""
     return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+
+
+def _certificate(shown: Mapping[str, Any]) -> PeerCertificate:
+    """What Python says of a certificate that OpenSSL has verified, by kind of name."""
+    names = shown.get("subjectAltName", ())
+    return PeerCertificate(
+        common_names=tuple(value for part in shown.get("subject", ()) for key, value in part if key == "commonName"),
+        emails=tuple(value for kind, value in names if kind == "email"),
+        uris=tuple(value for kind, value in names if kind == "URI"),
+        hosts=tuple(value for kind, value in names if kind == "DNS"),
+    )

@@ -16,7 +16,7 @@ from wsproto.frame_protocol import Opcode
 
 from roost_broker.transport import framing
 from roost_broker.transport.framing import Broken, Closed, FrameReader, Piece
-from roost_broker.transport.port import ConnectionLost, Transport
+from roost_broker.transport.port import ConnectionLost, PeerCertificate, Transport
 from roost_protocol import websocket
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.limits import KIB, Limits
@@ -71,6 +71,11 @@ class WebSocketTransport:
         self._violation: RemoteProtocolError | None = None
         self._deaf = self._unreadable = False
         self._ended = False
+
+    @property
+    def certificate(self) -> PeerCertificate | None:
+        """See `Transport.certificate`."""
+        return self._inner.certificate
 
     # --- sending ---
 

@@ -5,6 +5,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
+from roost_protocol.hiding import shown_without_secrets
 from roost_protocol.limits import NUMBER_MAX
 
 Role = Literal["read", "operate", "admin"]
@@ -29,9 +30,15 @@ to 511."""
 class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A body or a query that is sent to a broker: a key that is not known is an error, so that no slip goes unseen."""
 
+    def __repr__(self) -> str:
+        return shown_without_secrets(self)
+
 
 class Told(Struct, frozen=True, kw_only=True):
     """Something that a broker says."""
+
+    def __repr__(self) -> str:
+        return shown_without_secrets(self)
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):

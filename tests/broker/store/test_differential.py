@@ -399,6 +399,8 @@ def log_in(both: Both, user: int, device: str, chance: int, last_seq: int, held:
     more: dict[str, Any] = {}
     if chance == 7:
         more["token_digest"] = f"token {both.tokens}".encode()
+    elif chance == 8:
+        more["vouched"] = True
     else:
         more["password_version"] = 0 if account is None or chance == 6 else account.password_version
     if chance in (1, 2) and session is not None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from broker.store.world import World, reason_of
+from roost_broker.store.account_operations import RemoveUser, SetDisabled
 from roost_broker.store.operations import (
     Ended,
     EndSession,
@@ -80,6 +81,22 @@ def test_a_credential_that_does_not_hold(world: World, credential: dict[str, Any
     (alice,) = world.users("alice")
     assert world.try_login("alice", "a", **credential) == Refused(reason=Reason.BAD_USER_NAME_OR_PASSWORD)
     assert world.store.devices(alice) == ()
+
+
+def test_a_user_who_is_vouched_for_needs_no_credential(world: World) -> None:
+    (alice,) = world.users("alice")
+    world.login("alice", "a", vouched=True, password_version=None)
+    world.one(SetPassword(user=alice, password_hash="other"))
+    world.login("alice", "a", vouched=True, password_version=None, new_token_digest=b"token")
+    world.login("alice", "a", token_digest=b"token")
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_nobody_is_vouched_for_who_may_not_log_in(world: World, removed: bool) -> None:
+    (alice,) = world.users("alice")
+    world.one(RemoveUser(user=alice) if removed else SetDisabled(user=alice, disabled=True))
+    refused = world.try_login("alice", "a", vouched=True, password_version=None)
+    assert refused == Refused(reason=Reason.BAD_USER_NAME_OR_PASSWORD)
 
 
 def test_an_unknown_user(world: World) -> None:

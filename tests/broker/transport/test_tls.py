@@ -1,21 +1,25 @@
 """TLS keeps the contract of a transport: every byte in order, no bytes forgotten, no waiting for a peer to accept."""
 
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 import trio
 import trustme
+from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from broker.certifying import Authority
 from broker.house import House, open_house
 from roost_broker.server import Server
-from roost_broker.transport import ConnectionLost, Transport
+from roost_broker.transport import ConnectionLost, PeerCertificate, Transport
 from roost_broker.transport.memory import MemoryListener, MemoryStream
-from roost_broker.transport.tls import RECORD_BYTES, TlsListener
+from roost_broker.transport.tls import RECORD_BYTES, TlsListener, TlsTransport
 
 AUTHORITY = trustme.CA(key_type=trustme.KeyType.ECDSA)
 CERTIFICATE = AUTHORITY.issue_cert("broker.example")
@@ -288,3 +292,75 @@ async def test_what_is_no_tls_is_closed_at_once(autojump_clock: MockClock) -> No
                 pass
         assert trio.current_time() - begun < 1
         assert house.core.metrics.closed == {"handshake_failed": 1}
+
+
+# --- certificates of the other side -------------------------------------------------------------------------------
+
+
+async def test_whose_certificate_it_is_is_known_after_the_handshake(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    names = [x509.RFC822Name("a@b.example"), x509.UniformResourceIdentifier("urn:x"), x509.DNSName("d.example")]
+    issued = authority.issue("alice", *names)
+    broker, device = of_broker(), of_device()
+    broker.load_verify_locations(authority.write())
+    broker.verify_mode = ssl.CERT_REQUIRED
+    device.load_cert_chain(issued.certificate, issued.key)
+    listener = MemoryListener()
+    raw = await listener.dial()
+    transport = await TlsListener(listener, lambda: broker).accept()
+    stream = trio.SSLStream(raw, device, server_hostname="broker.example")
+    assert transport.certificate is None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.do_handshake)
+        await transport.wait_readable()
+    assert transport.certificate == PeerCertificate(("alice",), ("a@b.example",), ("urn:x",), ("d.example",))
+
+
+async def test_who_shows_no_certificate_has_none() -> None:
+    async with connected() as (transport, _, _):
+        assert transport.certificate is None
+
+
+async def test_a_session_that_is_resumed_ends_with_its_certificate(tmp_path: Path) -> None:
+    """TLS 1.2 alone: the certificate is not shown again, and OpenSSL does not look at its dates again."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("alice")
+    broker, device = of_broker(), of_device()
+    broker.load_verify_locations(authority.write())
+    broker.verify_mode = ssl.CERT_REQUIRED
+    broker.options |= ssl.OP_NO_TICKET
+    device.load_cert_chain(issued.certificate, issued.key)
+    device.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    async def shaken_hands(session: ssl.SSLSession | None, now_s: float) -> tuple[ssl.SSLObject, Transport]:
+        listener = MemoryListener()
+        raw = await listener.dial()
+        transport = TlsTransport(await listener.accept(), broker, lambda: now_s)
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        side = device.wrap_bio(received, sent, server_hostname="broker.example", session=session)
+
+        async def shake() -> None:
+            while True:
+                try:
+                    side.do_handshake()
+                except ssl.SSLWantReadError:
+                    await raw.send_all(sent.read())
+                    received.write(await raw.receive_some())
+                else:
+                    await raw.send_all(sent.read())
+                    return
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shake)
+            await transport.wait_readable()
+        return side, transport
+
+    side, transport = await shaken_hands(None, time.time())
+    session = side.session
+    transport.close()
+    side, transport = await shaken_hands(session, time.time())
+    assert side.session_reused
+    assert transport.certificate == PeerCertificate(("alice",))
+    transport.close()
+    with pytest.RaisesGroup(pytest.RaisesExc(ConnectionLost, match="resumed session has expired")):
+        await shaken_hands(session, time.time() + 86_400 * 2)

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import http from "node:http";
 import { test } from "node:test";
 
@@ -112,10 +112,60 @@ test("a wrong password is refused, and the right one then taken", async (t) => {
   assert.equal(phone.state.status, "live");
 });
 
+/** A JWT that the broker's keeper would have signed; see tests/broker/signing.py. */
+function jwtOf(sub, lastsS = 600, secret = "a secret of more than thirty-two bytes") {
+  const claims = { sub, aud: "roost", exp: Math.floor(Date.now() / 1000) + lastsS };
+  const text = [{ alg: "HS256" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+}
+
+test("a JWT serves in place of the password, and a token then in place of the JWT", async (t) => {
+  const [alice] = await users("alice");
+  const storage = new MemoryStorage();
+  const jwt = jwtOf(alice);
+  const phone = await device(t, alice, "phone-1", { storage, password: undefined, jwt });
+  const store = await storage.open({ url, user: alice, terminal: "phone" });
+  const { meta } = await store.load();
+  assert.equal(typeof meta.token, "string");
+  assert.equal(JSON.stringify(meta).includes(jwt), false);
+  await phone.close();
+  const reloaded = await device(t, alice, "phone-1", { storage, password: undefined });
+  assert.equal(reloaded.state.status, "live");
+});
+
+test("a JWT that does not hold is refused, and one that does then taken", async (t) => {
+  const [alice, bob] = await users("alice", "bob");
+  for (const [jwt, reason] of [[jwtOf(alice, -60), Reason.BAD_USER_NAME_OR_PASSWORD], [jwtOf(alice, 600, "x".repeat(40)), Reason.BAD_USER_NAME_OR_PASSWORD], [jwtOf(bob), Reason.NOT_AUTHORIZED]]) {
+    const phone = await device(t, alice, "phone-1", { password: undefined, jwt, live: false });
+    await assert.rejects(phone.live(), (error) => error instanceof LoginRefused && error.reason === reason);
+    assert.equal(phone.state.needsPassword, reason === Reason.BAD_USER_NAME_OR_PASSWORD);
+    await phone.useHere({ jwt: jwtOf(alice) });
+    assert.equal(phone.state.status, "live");
+    await phone.close();
+  }
+});
+
+test("a session that ends with its JWT asks for another", async (t) => {
+  const [alice] = await users("alice");
+  await act("end_at_expiry", true);
+  await act("stop");
+  await act("start");
+  t.after(async () => {
+    await act("end_at_expiry", false);
+    await act("stop");
+    await act("start");
+  });
+  const phone = await device(t, alice, "phone-1", { password: undefined, jwt: jwtOf(alice, 3) });
+  await until(phone, () => phone.state.status === "ended");
+  assert.deepEqual([phone.state.reason, phone.state.needsPassword], [Reason.BAD_USER_NAME_OR_PASSWORD, true]);
+  await phone.useHere({ jwt: jwtOf(alice) });
+  assert.equal(phone.state.status, "live");
+});
+
 test("without a password or a token there is no session; options that cannot be are told", async () => {
   const { PASSWORD: _, ...plain } = { url, user: "alice", terminal: "phone", storage: new MemoryStorage() };
   await assert.rejects(connect(plain), NotLoggedIn);
-  for (const wrong of [{ user: "a/b" }, { terminal: "Phone" }, { url: "http://x" }, { device: "ä" }, { historyMax: 0 }, { password: "" }, { newest: -1 }, { keepaliveS: 0.5 }]) {
+  for (const wrong of [{ user: "a/b" }, { terminal: "Phone" }, { url: "http://x" }, { device: "ä" }, { historyMax: 0 }, { password: "" }, { jwt: "a.b.c" }, { password: undefined, jwt: "x".repeat(9000) }, { newest: -1 }, { keepaliveS: 0.5 }]) {
     await assert.rejects(connect({ ...plain, password: "x", ...wrong }), TypeError, JSON.stringify(wrong));
   }
 });
