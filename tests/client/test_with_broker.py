@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from msgspec import structs
 
 import roost
 from client.scripted import next_of
@@ -17,6 +18,7 @@ from roost_broker.offload import InlineOffload
 from roost_broker.store import Store
 from roost_broker.store.memory import MemoryStore
 from roost_broker.transport.memory import MemoryListener, MemoryStream
+from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason
 
 EPOCH_MS = 1_700_000_000_000
@@ -33,6 +35,7 @@ class _Town:
         self.random = Random(5)  # noqa: S311
         self.store: Store = MemoryStore(limits=CONFIG.limits, random=self.random)
         self.nursery = nursery
+        self.config = CONFIG
         self.listener: MemoryListener | None = None
         self.broker: roost.Broker | None = None
         self.streams: dict[str, MemoryStream] = {}
@@ -61,7 +64,7 @@ class _Town:
             offload=lambda threads: InlineOffload(serial=threads == 1),
         )
         async with roost.Broker(
-            CONFIG, store=self.store, listeners=[self.listener], surroundings=around, admin_socket=False
+            self.config, store=self.store, listeners=[self.listener], surroundings=around, admin_socket=False
         ) as self.broker:
             self._up.set()
             await self._stop.wait()
@@ -225,3 +228,23 @@ async def test_many_publishers_at_once(town: _Town, autojump_clock: object) -> N
         received = await _messages(bob, 600)
         assert {message.id for message in received} == {receipt.id for receipt in receipts}
         assert [message.n for message in await _messages(phone, 600)] == [*range(1, 601)]
+
+
+async def test_who_publishes_too_much_is_slowed_and_loses_neither_messages_nor_their_order(
+    town: _Town, autojump_clock: object
+) -> None:
+    """First the broker does not read on, then it says when to try again; whoever uses the library sees neither."""
+    limits = Limits(user_messages_max=10, user_rate_window_s=10, rate_wait_max_s=5)
+    town.config = structs.replace(CONFIG, limits=limits, retention=RetentionConfig(count=0, age_days=0))
+    await town.stop()
+    broker = await town.start()
+    async with town.device("alice", "phone-a") as alice, town.device("bob", "phone-b") as bob:
+        begun = trio.current_time()
+        published = [alice.publish_nowait("user/bob", str(number)) for number in range(100)]
+        came = await _messages(bob, 100)
+        took_s = trio.current_time() - begun
+        receipts = [await publication.settled() for publication in published]
+        assert [message.body for message in came] == [str(number) for number in range(100)]
+        assert [receipt.seq for receipt in receipts] == list(range(1, 101))
+        assert 89 < took_s < 200, "one a second after the first ten, and what is waited longer than was asked"
+    assert broker.core.metrics.publishes_refused[Reason.MESSAGE_RATE_TOO_HIGH] > 0

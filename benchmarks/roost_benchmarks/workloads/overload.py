@@ -23,6 +23,8 @@ from roost_benchmarks.target import Meter, Target
 
 FACTORS: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Of the best: what is offered, one after the other."""
+CLOSED_ROUNDS: Final = 2
+"""Looks for the best: on a machine that does other things besides, one of them may be a bad moment."""
 AFTERWARDS: Final = 0.25
 """Of the best: what is offered when the overload is over, while what is left of it is done besides."""
 TICK_S: Final = 0.002
@@ -98,11 +100,16 @@ class Overload(Struct, frozen=True, kw_only=True):
     seconds: float
 
     @property
+    def overload(self) -> float:
+        """What was offered at last, in multiples of the best that was seen in the end."""
+        return self.phases[-1].offered_per_s / self.best_per_s if self.phases else 0.0
+
+    @property
     def line(self) -> str:
         """The figures in one line."""
         worst = self.phases[-1]
         return (
-            f"overload: best {self.best_per_s:,.0f} messages/s; at {worst.factor:g}x "
+            f"overload: best {self.best_per_s:,.0f} messages/s; at {self.overload:.1f}x "
             f"({worst.offered_per_s:,.0f}/s offered) goodput {worst.goodput_per_s:,.0f}/s = {self.goodput_share:.0%} "
             f"({self.goodput_share_of_cpu:.0%} for each second of the processor), "
             f"p99 of accepted {worst.p99_ms:,.0f} ms, busy {worst.busy_share:.1%}, "
@@ -125,7 +132,8 @@ def run(target: Target, options: OverloadOptions, progress: Progress) -> Overloa
     target = replace(target, dialect=PatientDialect())
     with Loop(target) as loop:
         members = _members(loop, target, users, options)
-        closed = _Ring(loop, target, members, options.closed_devices, options, progress).closed()
+        looking = _Ring(loop, target, members, options.closed_devices, options, progress)
+        closed = max((looking.closed() for _ in range(CLOSED_ROUNDS)), key=lambda phase: phase.goodput_per_s)
         phases = [closed]
         offering = offering_devices(closed.goodput_per_s, members[0].wire.publish_max, options)
         ring = _Ring(loop, target, members, offering, options, progress)

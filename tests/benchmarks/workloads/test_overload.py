@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from roost_benchmarks import overload as command
 from roost_benchmarks.brokers.roost import Roost
@@ -12,7 +13,7 @@ from roost_benchmarks.dialects.patient import PatientWire
 from roost_benchmarks.dialects.port import BrokenPromise, Login
 from roost_benchmarks.progress import Unseen
 from roost_benchmarks.workloads import overload
-from roost_benchmarks.workloads.overload import Overload, OverloadOptions, last_late_bin_ns
+from roost_benchmarks.workloads.overload import Overload, OverloadOptions, Phase, last_late_bin_ns
 from roost_protocol import codec
 from roost_protocol.frames import Connack, Deliver, Entry, Granted, Puback, Publish
 from roost_protocol.reasons import Reason
@@ -110,6 +111,12 @@ def test_the_goals() -> None:
 
     assert command.unmet(run(0.8, 5)) == []
     assert len(command.unmet(run(0.79, 5.1, lost=1))) == 3
+    last = Phase(
+        factor=3, offered_per_s=2.0, goodput_per_s=1, p50_ms=1, p99_ms=1, busy_share=0, reasons={},
+        broker_cpu_share=0, generator_cpu_share=0, goodput_per_cpu_s=0,
+    )  # fmt: skip
+    (why,) = command.unmet(structs.replace(run(1, 0), phases=[last]))
+    assert "only 2.0 times the best was offered" in why
 
 
 @pytest.mark.process
