@@ -9,7 +9,7 @@ import trio
 from hostile.healthy import USERS
 from hostile.peers import RESET, SILENCE, Peer
 from hostile.siege import PEERS, besieged
-from hostile.test_before_login import BESIDE_BYTES, CONNECT, LIMITS, STRANGER_BYTES_MAX, WITHIN_S
+from hostile.test_before_login import BESIDE_BYTES, CONNECT, LIMITS, LOGIN_TIMEOUT_S, STRANGER_BYTES_MAX, WITHIN_S
 from roost_broker.server import ACCEPTED_IN_A_ROW
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
@@ -71,7 +71,11 @@ async def test_one_address_has_its_bound(tmp_path: Path) -> None:
 async def test_places_in_all(tmp_path: Path) -> None:
     """Sessions have all but a few places: strangers get the others, in turn, and no session loses its own."""
     spare = 5
-    limits = {"connections_max": len(USERS) + spare, "connections_before_login_max": spare, "login_timeout_s": 5}
+    limits = {
+        "connections_max": len(USERS) + spare,
+        "connections_before_login_max": spare,
+        "login_timeout_s": LOGIN_TIMEOUT_S,
+    }
     peers: list[Peer] = []
     async with besieged(tmp_path, "places in all", limits=limits) as siege:
         siege.memory_bound_bytes = BESIDE_BYTES

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 WEB = ("--web", "127.0.0.1:0")
 
-HTTP_TIMEOUT_S = 30 if FULL else 5
+HTTP_TIMEOUT_S = 30 if FULL else 3
 WEB_LIMITS = LIMITS | {"http_timeout_s": HTTP_TIMEOUT_S, "web_connections_max": 512 if FULL else 50}
 
 HTTP_BYTES_MAX = 64 * KIB
