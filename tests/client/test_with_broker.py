@@ -12,7 +12,7 @@ from msgspec import structs
 
 import roost
 from client.scripted import next_of
-from roost_broker.config import Config, PasswordConfig
+from roost_broker.config import Config, PasswordConfig, RetentionConfig
 from roost_broker.core import Surroundings
 from roost_broker.offload import InlineOffload
 from roost_broker.store import Store
