@@ -12,10 +12,11 @@ import trio
 
 from roost_broker.accounts import PasswordsBusy, Token, token_digest
 from roost_broker.batcher import Settlement
+from roost_broker.delivery import UNREADABLE_RETRY_S
 from roost_broker.link import Link
 from roost_broker.metrics import LOGIN_REFUSED
 from roost_broker.session import Session
-from roost_broker.store import CommitRefused
+from roost_broker.store import CommitRefused, ReadFailed
 from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import PROTOCOL_VERSION, Connack, Connect, Disconnect, Granted, Origin
@@ -71,7 +72,7 @@ async def _read_connect(link: Link) -> Connect | None:
 async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
     attempt = _Attempt(core, link, connect)
     try:
-        await attempt.run()
+        await attempt.run_or_refuse()
     except LoginRefused as refused:
         _log.info("%s: log-in of %r on %s refused: %s", link.transport.address, connect.user, connect.terminal, refused)
         core.metrics.logins[Reason.of(refused.connack.reason)] += 1
@@ -96,8 +97,17 @@ class _Attempt:
         self.token: Token | None = None
         self.session: Session | None = None
 
+    async def run_or_refuse(self) -> None:
+        """Log in. Raises LoginRefused, also when the store cannot read what it needs for it."""
+        try:
+            await self.run()
+        except ReadFailed as error:
+            _log.error("%s: log-in of %r: %s", self.link.transport.address, self.connect.user, error)
+            text = "the store cannot be read; the broker's log says more"
+            raise LoginRefused(Reason.UNSPECIFIED_ERROR, text, UNREADABLE_RETRY_S) from error
+
     async def run(self) -> None:
-        """Log in. Raises LoginRefused."""
+        """Log in. Raises LoginRefused and ReadFailed."""
         core, connect = self.core, self.connect
         if connect.version != PROTOCOL_VERSION:
             text = f"protocol version {connect.version}; this broker speaks {PROTOCOL_VERSION}"
@@ -163,7 +173,10 @@ class _Attempt:
         try:
             return await self.core.batcher.run(operation, self._settled)
         except CommitRefused as refused:
-            raise LoginRefused(refused.reason, "the store has no room", BUSY_RETRY_AFTER_S) from refused
+            damaged = refused.reason is Reason.UNSPECIFIED_ERROR
+            text = "the store cannot be read; the broker's log says more" if damaged else "the store has no room"
+            retry_s = UNREADABLE_RETRY_S if damaged else BUSY_RETRY_AFTER_S
+            raise LoginRefused(refused.reason, text, retry_s) from refused
 
     def _settled(self, operation: Operation, result: Settlement) -> None:
         """The log-in is committed: at this very place in commit order the session begins."""

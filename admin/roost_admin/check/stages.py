@@ -101,6 +101,10 @@ def disk(health: Health) -> Stage:
         figures.append(Figure("disk_free", health.disk_free_bytes, "B"))
         text += f"; the disk has {byte_size(health.disk_free_bytes)} free of {byte_size(health.disk_bytes)}"
     state = worst(states)
+    if health.store_damaged:
+        figures.append(Figure("damaged", health.store_damaged))
+        text += f"; {health.store_damaged} records are damaged: `roost fsck` says which"
+        return Stage("disk", "critical", text, tuple(figures))
     if state == "critical":
         text += f"; that is within the reserve of {byte_size(reserve)}, where publishes are refused"
     return Stage("disk", state, text, tuple(figures))

@@ -50,6 +50,7 @@ class HealthActs(Acts):
             store_used_bytes=store.used_bytes,
             store_map_bytes=store.map_bytes,
             store_reserve_bytes=store.reserve_bytes,
+            store_damaged=store.damaged,
             disk_free_bytes=disk.free_bytes,
             disk_bytes=disk.bytes,
             certificate_expires=None if self._certificates is None else int(self._certificates.expires_s * 1000),

@@ -19,7 +19,7 @@ from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreUnusable
 from roost_broker.store.fsck import walk
 from roost_broker.store.fsck_problems import PAGE, TABLE_MISSING, Problem
 from roost_broker.store.lmdb_open import DATA_FILE, LOCK_FILE
-from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables
+from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables, name_in_file
 from roost_broker.store.port import CheckEvent
 from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
 from roost_protocol.limits import FINDINGS_MAX
@@ -138,7 +138,7 @@ def _tables(path: Path, env: lmdb.Environment) -> Tables | Finding:
     handles = []
     for name in Tables._fields:
         try:
-            handles.append(env.open_db(name.encode(), create=False))
+            handles.append(env.open_db(name_in_file(name), create=False))
         except lmdb.NotFoundError:
             missing.append(name)
             if name == "meta":

@@ -49,7 +49,8 @@ from roost_broker.store.account_operations import (
     TokenPage,
     TokenRow,
 )
-from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.damages import Damages
+from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, RecordDamaged, StoreError
 from roost_broker.store.fsck import walk
 from roost_broker.store.import_operations import BeginImport, EndImport, EntryOrigin, ImportEntries, OpenImport
 from roost_broker.store.journal import JournalPage, Subject
@@ -145,6 +146,25 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
 )
 
 
+_DAMAGE = (RecordDamaged, msgspec.MsgspecError, struct.error, UnicodeError)
+"""What reading a damaged record raises: its checksum says so, or a key that makes no sense."""
+
+
+def _applied(batch: Batch, operations: Sequence[Operation]) -> list[OperationResult]:
+    """Apply the operations in order. Raises what is in `_DAMAGE`; then nothing of it may be committed."""
+    apply = _APPLY
+    results: list[OperationResult] = []
+    for operation in operations:
+        try:
+            results.append(apply[type(operation)](batch, operation))
+        except RecordDamaged as error:
+            if not isinstance(operation, PublishMessage):
+                raise
+            batch.damaged.append(error)  # a message changes nothing before all is read that it needs
+            results.append(lmdb_publish.unreadable(operation))
+    return results
+
+
 class LmdbStore:
     """A `Store` in the folder `path`, which is made if it is not there. Raises StoreUnusable.
 
@@ -170,6 +190,7 @@ class LmdbStore:
         self._reserve_bytes = reserve_bytes
         self._memory: WriterMemory | None = None
         self._closed = False
+        self._damages = Damages(self._path)
         self._env, self._tables, self._lock_fd = open_folder(self._path, map_bytes=map_bytes, sync=sync)
         self._room = Room(
             self._env, self._tables, map_bytes=map_bytes, reserve_bytes=reserve_bytes, folder_fd=self._lock_fd
@@ -179,6 +200,35 @@ class LmdbStore:
 
     def commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
         """See `Store.commit`. Any thread may call it, one at a time."""
+        try:
+            return self._commit(operations, now_ms)
+        except _DAMAGE as error:
+            return self._commit_in_halves(operations, now_ms, error)
+
+    def _commit_in_halves(
+        self, operations: Sequence[Operation], now_ms: int, error: Exception
+    ) -> list[OperationResult]:
+        """Commit operations one of which needs a record that is damaged: that one is refused, the others are done."""
+        if len(operations) == 1:
+            return [self._refused(error)]
+        results: list[OperationResult] = []
+        middle = len(operations) // 2
+        for half in (operations[:middle], operations[middle:]):
+            try:
+                results += self.commit(half, now_ms)
+            except CommitRefused as refused:
+                results += [refused] * len(half)
+        return results
+
+    def _refused(self, error: Exception) -> CommitRefused:
+        """What is told to whoever asked for what cannot be done."""
+        if isinstance(error, RecordDamaged):
+            self._damages.note(error)
+        refused = CommitRefused(f"the store in {self._path} cannot do it: {error}", Reason.UNSPECIFIED_ERROR)
+        refused.__cause__ = error
+        return refused
+
+    def _commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
         memory, self._memory = self._memory, None  # until it is committed
         try:
             with self._env.begin(write=True) as txn:
@@ -192,13 +242,12 @@ class LmdbStore:
                     random=self._random,
                     room=self._room,
                 )
-                apply = _APPLY
-                results = [apply[type(operation)](batch, operation) for operation in operations]
+                results = _applied(batch, operations)
                 batch.finish()
         except lmdb.Error as error:
             raise self._failure(error) from error
-        except msgspec.DecodeError as error:
-            raise OutcomeUnknown(f"the store in {self._path} is damaged: a record cannot be read: {error}") from error
+        for damaged in batch.damaged:
+            self._damages.note(damaged)
         memory.forget_beyond_bounds()
         self._memory = memory
         return results
@@ -244,9 +293,15 @@ class LmdbStore:
     def _reading(self) -> Iterator[AccountReader]:
         try:
             with self._env.begin() as txn:
-                yield AccountReader(txn, self._tables)
-        except (lmdb.Error, msgspec.DecodeError, struct.error) as error:
+                reader = AccountReader(txn, self._tables)
+                yield reader
+        except RecordDamaged as error:
+            self._damages.note(error)
+            raise
+        except (lmdb.Error, msgspec.DecodeError, struct.error, UnicodeError) as error:
             raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
+        for damaged in reader.damaged:
+            self._damages.note(damaged)
 
     def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:
         """See `Store.read_inbox`."""
@@ -425,6 +480,7 @@ class LmdbStore:
             messages=counts["messages"],
             entries=counts["inbox"],
             journal=counts["journal"],
+            damaged=self._damages.count,
         )
 
     def copier(self) -> Copier | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from roost_broker.store import import_refusals, refusals
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import new_incarnation
 from roost_broker.store.journal import UserChanged
 from roost_broker.store.lmdb_batch import Batch, find_user, is_closed
@@ -86,7 +87,8 @@ def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
 
 def _must_have(batch: Batch, key: bytes, table: "lmdb._Database") -> bytes:
     value = batch.txn.get(key, db=table)
-    assert value is not None  # noqa: S101  # another table says that it is there
+    if value is None:
+        raise RecordDamaged("another table", key, "it is not there, but a row that leads to it is")
     return value
 
 

@@ -26,6 +26,7 @@ from roost_broker.store.import_operations import (
     OpenImport,
 )
 from roost_broker.store.lmdb_batch import Batch, Row, find_user
+from roost_broker.store.lmdb_seal import sealed, unsealed
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     ERASED,
@@ -46,6 +47,7 @@ from roost_broker.store.lmdb_tables import (
     UserRecord,
     awaited_key,
     group_record,
+    is_entry,
     pack_record,
     read_head,
     read_released,
@@ -195,10 +197,10 @@ def import_entries(batch: Batch, op: ImportEntries) -> EntriesImported | Refused
 
 def _find(batch: Batch, message_id: int) -> _Found | None:
     key = NUMBER.pack(message_id)
-    encoded = batch.txn.get(key, db=batch.tables.messages)
-    if encoded is None:
+    stored = batch.txn.get(key, db=batch.tables.messages)
+    if stored is None:
         return None
-    return _Found(encoded, read_released(batch.txn.get(key, db=batch.tables.released)))
+    return _Found(unsealed(stored, "messages", key), read_released(batch.txn.get(key, db=batch.tables.released)))
 
 
 def _out_of_order(entry: ImportedEntry, head: int, last_id: int, last: int, now_ms: int) -> Refused | None:
@@ -249,7 +251,7 @@ class _Slice:
         """Collect the rows of one entry, and count the message."""
         key = NUMBER.pack(entry.message_id)
         if found is None:
-            self._messages.append((key, ERASED if entry.encoded is None else entry.encoded))
+            self._messages.append((key, sealed(ERASED if entry.encoded is None else entry.encoded, key)))
             if entry.inboxes > 1:
                 self._put_released(key, entry.inboxes - 1, entry)
             self.told = replace(self.told, stored=self.told.stored + 1)
@@ -268,7 +270,8 @@ class _Slice:
         inbox.cumulative += entry.size
         facts = (entry.message_id, _KINDS[entry.kind], kind, peer, entry.size, entry.inboxes, inbox.cumulative)
         own = OWN_ENTRY.pack(*facts, self.importing.device, entry.n) if entry.kind == "own" else ENTRY.pack(*facts)
-        self._entries.append((PAIR.pack(self._user, entry.seq), own))
+        place = PAIR.pack(self._user, entry.seq)
+        self._entries.append((place, sealed(own, place)))
         self._scroll.append((SCROLL.pack(self._user, kind, peer, entry.seq), _NOTHING))
 
     def _put_released(self, key: bytes, count: int, entry: ImportedEntry) -> None:
@@ -356,13 +359,18 @@ def entry_origins(
     names: dict[tuple[int, int], str | None] = {}
     origins: list[EntryOrigin] = []
     with txn.cursor(tables.inbox) as cursor:
-        for _, value in cursor.getmulti([PAIR.pack(user, seq) for seq in range(first, last + 1)]):
+        found = dict(cursor.getmulti([PAIR.pack(user, seq) for seq in range(first, last + 1)]))
+        for seq in range(first, last + 1):
+            key = PAIR.pack(user, seq)
+            value = found.get(key, b"")
+            if not is_entry(value, key):  # the entry itself says that it is damaged
+                continue
             message_id, kind, with_, peer, size, inboxes, _ = ENTRY.unpack_from(value)
             if (with_, peer) not in names:
                 names[with_, peer] = _name_of(txn, tables, with_, peer)
             origins.append(
                 EntryOrigin(
-                    seq=first + len(origins),
+                    seq=seq,
                     message_id=message_id,
                     own=kind == KIND_OWN,
                     conversation="user" if with_ == WITH_USER else "group",

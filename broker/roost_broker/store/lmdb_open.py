@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import lmdb
 import lmdb.verify
 
-from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreInUse, StoreUnusable
-from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables
+from roost_broker.store.errors import EX_CONFIG, EX_IOERR, RecordDamaged, StoreInUse, StoreUnusable
+from roost_broker.store.lmdb_seal_all import seal_all
+from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables, name_in_file
 
 if TYPE_CHECKING:
     from roost_broker.store.lmdb_tables import Transaction
@@ -40,11 +41,13 @@ _FILE_MODE = 0o600
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-def _add_tables(txn: "Transaction", tables: Tables) -> None:
+def _add_tables(env: lmdb.Environment, txn: "Transaction", tables: Tables) -> None:
     """The next version only has tables more, which were made when they were opened."""
 
 
-MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _add_tables, 2: _add_tables})
+Migration = Callable[[lmdb.Environment, "Transaction", Tables], None]
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _add_tables, 2: _add_tables, 3: seal_all})
 """Schema version → what makes the next version of it, within the transaction that opens the store."""
 
 
@@ -123,11 +126,12 @@ def opened_to_read(path: Path) -> Iterator[Stopped]:
     try:
         with env.begin() as txn:
             version = _schema_version(path, env, txn)
-            names = [name for name in Tables._fields if txn.get(name.encode()) is not None]
+            names = {name: name_in_file(name, version) for name in Tables._fields}
+            there = {name: in_file for name, in_file in names.items() if txn.get(in_file) is not None}
         # Not within that transaction: it is kept for the next, not committed, and its handles with it.
-        tables = {name: env.open_db(name.encode(), create=False) for name in names}
+        tables = {name: env.open_db(in_file, create=False) for name, in_file in there.items()}
         yield Stopped(env, version, tables)
-    except (lmdb.Error, struct.error) as error:
+    except (lmdb.Error, struct.error, RecordDamaged) as error:
         raise _damaged(path, error) from error
     finally:
         env.close()
@@ -223,6 +227,13 @@ def _damaged(path: Path, error: Exception) -> StoreUnusable:
         return StoreUnusable(f"cannot open the store in {path}: {error}", EX_CONFIG)
     if code in (errno.ENOSPC, errno.EDQUOT):
         return StoreUnusable(f"cannot open the store in {path}: {error}; no space is left for it", EX_IOERR)
+    if isinstance(error, lmdb.MapFullError):
+        return StoreUnusable(
+            f"cannot upgrade the store in {path}: it is of an older version, and within its bound there is no room to"
+            " write its messages a second time, with checksums; raise store.map_bytes for this start, or trim with the"
+            " roost that wrote it",
+            EX_CONFIG,
+        )
     if isinstance(error, lmdb.MemoryError):
         return StoreUnusable(
             f"cannot open the store in {path}: its bound does not fit into the address space ({error});"
@@ -314,7 +325,7 @@ def _tables(path: Path, env: lmdb.Environment) -> Tables:
         version = _schema_version(path, env, txn)
         tables = _open_tables(env, txn, create=version < SCHEMA_VERSION)
         for older in range(version, SCHEMA_VERSION):
-            MIGRATIONS[older](txn, tables)
+            MIGRATIONS[older](env, txn, tables)
         if version < SCHEMA_VERSION:
             txn.put(META_SCHEMA, NUMBER.pack(SCHEMA_VERSION), db=tables.meta)
         return tables
@@ -338,4 +349,4 @@ def _schema_version(path: Path, env: lmdb.Environment, txn: "Transaction") -> in
 
 
 def _open_tables(env: lmdb.Environment, txn: "Transaction", *, create: bool) -> Tables:
-    return Tables(*(env.open_db(name.encode(), txn=txn, create=create) for name in Tables._fields))
+    return Tables(*(env.open_db(name_in_file(name), txn=txn, create=create) for name in Tables._fields))

@@ -58,6 +58,8 @@ class Health(Told, frozen=True, kw_only=True):
     disk_free_bytes: int | None
     """On the file system of the data folder; None if that cannot be told."""
     disk_bytes: int | None
+    store_damaged: int = 0
+    """Records that were found damaged when they were read, since the start, each counted once."""
     certificate_expires: int | None = None
     """When the certificate of the listeners ends (Unix time, ms); None: they have none, and encrypt nothing."""
 
