@@ -88,6 +88,7 @@ OUTSIDE = {
         "h11",
         "prometheus_client",
         "wsproto",
+        "xxhash",
     },
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},

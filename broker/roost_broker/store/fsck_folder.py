@@ -18,7 +18,7 @@ import lmdb.verify
 from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreUnusable
 from roost_broker.store.fsck import walk
 from roost_broker.store.fsck_problems import PAGE, TABLE_MISSING, Problem
-from roost_broker.store.lmdb_open import DATA_FILE, LOCK_FILE
+from roost_broker.store.lmdb_open import DATA_FILE, LOCK_FILE, metas_out_of_step
 from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables, name_in_file
 from roost_broker.store.port import CheckEvent
 from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
@@ -120,6 +120,9 @@ def _must_be_readable(data_file: Path) -> None:
 
 def _page_problems(data_file: Path) -> list[str]:
     """What is wrong with the pages of the file; bounded."""
+    out_of_step = metas_out_of_step(data_file)
+    if out_of_step:
+        return [out_of_step]
     try:
         problems: list[str] = lmdb.verify.verify(os.fspath(data_file), subdir=False)  # type: ignore[no-untyped-call]
     except lmdb.verify.VerifyError as error:

@@ -23,6 +23,7 @@ from roost_broker.store.lmdb_tables import (
     GroupRecord,
     UserRecord,
     device_record,
+    find_number,
     group_record,
     keys_with_prefix,
     number_at_end,
@@ -149,7 +150,7 @@ def change_members(batch: Batch, op: ChangeMembers) -> Done | Refused:
 
 def find_group(batch: Batch, name: str) -> tuple[int, GroupRecord] | None:
     """The number and the record of the group of this name."""
-    key = batch.txn.get(name.encode(), db=batch.tables.group_names)
+    key = find_number(batch.txn, batch.tables, "group", name)
     return None if key is None else (NUMBER.unpack(key)[0], group_record(_must_have(batch, key, batch.tables.groups)))
 
 
@@ -179,7 +180,7 @@ def _only_leaves(batch: Batch, op: ChangeMembers, by: int) -> bool:
 def _numbers(batch: Batch, names: tuple[str, ...]) -> set[int] | Refused:
     numbers: set[int] = set()
     for name in names:
-        key = batch.txn.get(name.encode(), db=batch.tables.names)
+        key = find_number(batch.txn, batch.tables, "user", name)
         if key is None:
             return refusals.unknown_user(name)
         (number,) = NUMBER.unpack(key)
@@ -226,7 +227,7 @@ def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
     txn, tables = batch.txn, batch.tables
     if find_user(batch, op.user) is None:
         return refusals.no_such_user(op.user)
-    other = txn.get(op.other.encode(), db=tables.names)
+    other = find_number(txn, tables, "user", op.other)
     if other is None:
         return refusals.unknown_user(op.other)
     key = RELATION.pack(op.user, RELATION_KINDS[op.kind], NUMBER.unpack(other)[0])

@@ -44,6 +44,7 @@ from roost_broker.store.lmdb_tables import (
     ErasedRecord,
     RemovalRecord,
     erased_record,
+    find_number,
     keys_with_prefix,
     must_be_entry,
     number_at_end,
@@ -156,8 +157,7 @@ class _Conversations:
             return kind, peer
         batch = self._batch
         kind_word, name = parse_address(message.to)
-        table = batch.tables.names if kind_word == "user" else batch.tables.group_names
-        key = batch.txn.get(name.encode(), db=table)
+        key = find_number(batch.txn, batch.tables, kind_word, name)
         if key is None:
             return None
         (number,) = NUMBER.unpack(key)

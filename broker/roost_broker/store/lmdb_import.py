@@ -46,6 +46,7 @@ from roost_broker.store.lmdb_tables import (
     Tables,
     UserRecord,
     awaited_key,
+    find_number,
     group_record,
     is_entry,
     pack_record,
@@ -69,7 +70,7 @@ _CREATED_BITS = 20  # below the time in a message id: what was sent later than t
 
 def begin_import(batch: Batch, op: BeginImport) -> ImportBegun | Refused:
     """Create an account for an import, or find the one that it goes on with."""
-    key = batch.txn.get(op.name.encode(), db=batch.tables.names)
+    key = find_number(batch.txn, batch.tables, "user", op.name)
     if key is not None:
         (number,) = NUMBER.unpack(key)
         user = find_user(batch, number)
@@ -298,7 +299,7 @@ class _Slice:
 
     def _named(self, kind: AddressKind, name: str) -> int:
         txn, tables = self._batch.txn, self._batch.tables
-        value = txn.get(name.encode(), db=tables.names if kind == "user" else tables.group_names)
+        value = find_number(txn, tables, kind, name)
         if value is None:
             value = txn.get(awaited_key(kind, name), db=tables.awaited)
         if value is None:

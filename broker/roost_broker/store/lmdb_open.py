@@ -281,6 +281,9 @@ def _check_whole(data_file: Path) -> None:
     size = data_file.stat().st_size
     if size == 0:
         raise StoreUnusable(f"{data_file} is damaged: it is empty; remove it to begin with an empty store", EX_IOERR)
+    out_of_step = metas_out_of_step(data_file)
+    if out_of_step:
+        raise StoreUnusable(f"{data_file} is damaged: {out_of_step}; restore a backup", EX_IOERR)
     whole = _whole_bytes(data_file)
     if size >= whole:
         return
@@ -297,18 +300,46 @@ def _check_whole(data_file: Path) -> None:
         os.truncate(data_file, whole)
 
 
+def metas_out_of_step(data_file: Path) -> str:
+    """What is wrong with the numbers of the last two transactions; empty if nothing.
+
+    A transaction writes the meta page that the one before it did not, by whether its number is odd. LMDB takes the page
+    with the higher number and asks no more: with a bit changed there, it would silently go back by one commit.
+    """
+    numbers = [transaction for _, transaction in _metas(data_file)]
+    if len(numbers) != 2 or numbers == [0, 0]:
+        return ""
+    even, odd = numbers
+    if even % 2 or not odd % 2 or abs(even - odd) != 1:
+        return f"its last transactions have the numbers {even} and {odd}, which do not follow one another"
+    return ""
+
+
 def _whole_bytes(data_file: Path) -> int:
     """Bytes that the file should have by its own account; 0 if it gives none."""
+    metas = _metas(data_file)
+    if not metas:
+        return 0
+    last_page, _ = max(metas, key=lambda meta: meta[1])
+    return int((last_page + 1) * _page_bytes(data_file))
+
+
+def _page_bytes(data_file: Path) -> int:
     with data_file.open("rb") as file:
         first = file.read(_META_END.size)
-        if len(first) < _META_END.size or _META_MAGIC.unpack_from(first)[0] != _META_MAGIC_NUMBER:
-            return 0
-        (page_bytes,) = _META_PAGE_BYTES.unpack_from(first)
-        file.seek(page_bytes)
-        second = file.read(_META_END.size)
-    metas = [_META_END.unpack(meta) for meta in (first, second) if len(meta) == _META_END.size]
-    last_page, _ = max(metas, key=lambda meta: meta[1])
-    return int((last_page + 1) * page_bytes)
+    if len(first) < _META_END.size or _META_MAGIC.unpack_from(first)[0] != _META_MAGIC_NUMBER:
+        return 0
+    return int(_META_PAGE_BYTES.unpack_from(first)[0])
+
+
+def _metas(data_file: Path) -> list[tuple[int, int]]:
+    """The last page and the transaction by each of the two meta pages, as far as they are there."""
+    page_bytes = _page_bytes(data_file)
+    if not page_bytes:
+        return []
+    with data_file.open("rb") as file:
+        pages = [os.pread(file.fileno(), _META_END.size, at) for at in (0, page_bytes)]
+    return [_META_END.unpack(page) for page in pages if len(page) == _META_END.size]
 
 
 # --- the tables ---------------------------------------------------------------------------------------------------

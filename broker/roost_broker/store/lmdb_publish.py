@@ -12,13 +12,12 @@ when a site lowers it, a device keeps the slots it has.
 """
 
 from typing import TYPE_CHECKING
-from zlib import crc32 as _crc32
 
 from roost_broker.store import import_refusals, refusals
 from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route, find_user, is_closed
-from roost_broker.store.lmdb_seal import pack_seal as _pack_seal
+from roost_broker.store.lmdb_seal import digest as _digest
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     KIND_MESSAGE,
@@ -34,6 +33,7 @@ from roost_broker.store.lmdb_tables import (
     WITH_GROUP,
     WITH_USER,
     Tables,
+    find_number,
     keys_with_prefix,
     name_key,
     number_at_end,
@@ -57,7 +57,7 @@ _pack_pair = PAIR.pack
 _pack_scroll = SCROLL.pack
 _pack_entry = ENTRY.pack
 _pack_own_entry = OWN_ENTRY.pack
-_pack_outcome = OUTCOME.pack
+_pack_outcome = OUTCOME.pack_unsealed
 _pack_slot = SLOT.pack
 
 
@@ -87,9 +87,8 @@ def publish(batch: Batch, op: PublishMessage) -> Published:
     n = op.n
     message_id, id_text, encoded, entries = store_message(batch, op, op.device, n, route)
     own_seq = entries[0][1]
-    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
-        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
-    )
+    outcome = _pack_outcome(n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest)
+    batch.outcomes[_pack_slot(op.device, n % device.slots)] = outcome + _digest(outcome)
     device.settled_n = max(device.settled_n, n)
     batch.changed_devices[op.device] = device
     return Published(
@@ -146,7 +145,7 @@ def kept_outcome(row: bytes | None, n: int) -> Published | None:
 
 def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason) -> Published:
     """Settle `n` with a refusal."""
-    batch.outcomes[_pack_slot(op.device, op.n % device.slots)] = _pack_outcome(op.n, reason, 0, 0, 0, op.digest)
+    batch.outcomes[_pack_slot(op.device, op.n % device.slots)] = OUTCOME.pack(op.n, reason, 0, 0, 0, op.digest)
     device.settled_n = max(device.settled_n, op.n)
     batch.changed_devices[op.device] = device
     return Published(n=op.n, reason=reason)
@@ -209,7 +208,7 @@ def store_message(
     size = len(encoded)
     reached = 1 + len(others)
     # Seals are made here and not by `sealed`: four calls less for a message.
-    batch.messages.append((id_key, encoded + _pack_seal(_crc32(id_key + encoded))))
+    batch.messages.append((id_key, encoded + _digest(id_key + encoded)))
 
     if not own_inbox.entries:
         batch.touch(own_inbox)
@@ -217,7 +216,7 @@ def store_message(
     own_inbox.cumulative = cumulative = own_inbox.cumulative + size
     key = _pack_pair(sender, own_seq)
     entry = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, device, n)
-    own_inbox.entries.append((key, entry + _pack_seal(_crc32(key + entry))))
+    own_inbox.entries.append((key, entry + _digest(key + entry)))
     own_inbox.scroll.append((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
 
     peer = sender if kind == WITH_USER else peer  # a conversation with a user is named after the other of the two
@@ -229,7 +228,7 @@ def store_message(
         inbox.cumulative = cumulative = inbox.cumulative + size
         key = _pack_pair(user, seq)
         entry = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, reached, cumulative)
-        inbox.entries.append((key, entry + _pack_seal(_crc32(key + entry))))
+        inbox.entries.append((key, entry + _digest(key + entry)))
         inbox.scroll.append((_pack_scroll(user, kind, peer, seq), _NOTHING))
         entries.append((user, seq))
     return message_id, id_text, encoded, entries
@@ -252,7 +251,7 @@ def find_route(txn: "Transaction", tables: Tables, sender: int, to: str) -> Rout
         if txn.get(RELATION.pack(user, RELATION_KINDS["block"], sender), db=tables.relations) is not None:
             return Reason.BLOCKED
         return Route(WITH_USER, user, () if user == sender else (user,))
-    number = txn.get(name.encode(), db=tables.group_names)
+    number = find_number(txn, tables, "group", name)
     if number is None:
         return Reason.UNKNOWN_RECIPIENT
     members = [number_at_end(key) for key in keys_with_prefix(txn, tables.members, number)]

@@ -15,7 +15,7 @@ from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Room, used_bytes
 from roost_broker.store.lmdb_journal import read_journal
 from roost_broker.store.lmdb_publish import find_route, kept_outcome
-from roost_broker.store.lmdb_seal import SEAL_BYTES, is_intact, unsealed
+from roost_broker.store.lmdb_seal import SEAL_BYTES, digest, unsealed
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
@@ -35,6 +35,7 @@ from roost_broker.store.lmdb_tables import (
     WITH_USER,
     Tables,
     device_record,
+    find_number,
     group_record,
     is_entry,
     keys_with_prefix,
@@ -253,8 +254,7 @@ class Reader:
 
     def _conversation_prefix(self, user: int, conversation: str) -> bytes | None:
         kind, name = parse_address(conversation)
-        table = self._tables.names if kind == "user" else self._tables.group_names
-        peer = self._txn.get(name.encode(), db=table)
+        peer = find_number(self._txn, self._tables, kind, name)
         if peer is None:
             return None
         return CONVERSATION.pack(user, WITH_USER if kind == "user" else WITH_GROUP, NUMBER.unpack(peer)[0])
@@ -265,13 +265,14 @@ class Reader:
         device_ids: dict[int, str | None] = {}
         entries: list[StoredEntry] = []
         for seq, value, stored in zip(seqs, values, messages, strict=True):
-            if not is_entry(value, PAIR.pack(user, seq)):
-                entries.append(self._damaged_entry(seq, "inbox", PAIR.pack(user, seq), value))
-                continue
-            if not is_intact(stored, value[:ID_BYTES]):
-                entries.append(self._damaged_entry(seq, "messages", value[:ID_BYTES], stored))
+            key = PAIR.pack(user, seq)
+            if digest(key + value[:-SEAL_BYTES]) != value[-SEAL_BYTES:]:
+                entries.append(self._damaged_entry(seq, "inbox", key, value))
                 continue
             encoded = stored[:-SEAL_BYTES]
+            if digest(value[:ID_BYTES] + encoded) != stored[-SEAL_BYTES:]:
+                entries.append(self._damaged_entry(seq, "messages", value[:ID_BYTES], stored))
+                continue
             if encoded == ERASED:
                 entries.append(StoredEntry(seq=seq, kind="erased", encoded=None))
                 continue

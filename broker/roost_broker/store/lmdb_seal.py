@@ -1,58 +1,57 @@
 """Checksums of stored records: what a disk, a cable or a memory chip has changed is found when it is read.
 
-A record is stored with its seal behind it: four bytes, the CRC-32 of the record. A message and an inbox entry are
-sealed *together with their keys*, so that one that lies in another's place is found out as well. CRC-32 finds every
-change of a single bit whatever the length, and every burst of up to 32 bits; of anything else it misses one in
-4,294,967,296.
+A record is stored with its seal behind it: eight bytes, the XXH3 of the record. A message and an inbox entry are sealed
+*together with their keys*, so that one that lies in another's place is found out as well. Of all changes, one in 2**64
+is missed.
 
-Why `zlib.crc32`: it is in every Python. A small record costs 0.16 µs (xxh3: 0.05, CRC-32C with its instruction: 0.10),
-64 KiB cost 15 µs (1.0 and 2.4); a message of two users has four seals, under a twentieth of what storing it costs.
-That buys nothing which a dependency more, in C, on every machine that runs this, would be worth.
+Why XXH3: a message of two users has four seals, and they are all in the way of the writer. Measured here, for a small
+record and for one of 4 KiB, with what it takes to put the seal behind it: 0.1 µs and 0.5 µs; with `zlib.crc32` 0.3 µs
+and 1.5 µs, with CRC-32C (google-crc32c) 0.2 µs and 0.6 µs. Storing a message cost a third more with the CRC of zlib.
 """
 
 import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
-from zlib import crc32
 
 import msgspec
+from xxhash import xxh3_64_digest as digest
 
 from roost_broker.store.errors import RecordDamaged
 
-SEAL = struct.Struct(">I")
+SEAL_BYTES = 8
 """What stands behind a record."""
-SEAL_BYTES = SEAL.size
 
 T = TypeVar("T")
-
-pack_seal = SEAL.pack
 
 
 def sealed(record: bytes, key: bytes = b"") -> bytes:
     """A record as it is stored. With `key`, it is sealed to its place."""
-    return record + pack_seal(crc32(key + record))
+    return record + digest(key + record)
 
 
 def is_intact(stored: bytes, key: bytes = b"") -> bool:
     """Whether a stored record is what was sealed (with the same `key`)."""
-    return crc32(key + stored[:-SEAL_BYTES]) == int.from_bytes(stored[-SEAL_BYTES:], "big") and len(stored) > SEAL_BYTES
+    return digest(key + stored[:-SEAL_BYTES]) == stored[-SEAL_BYTES:]
 
 
 def unsealed(stored: bytes, table: str, key: bytes = b"") -> bytes:
     """The record in what is stored. Raises RecordDamaged."""
-    if not is_intact(stored, key):
-        raise RecordDamaged(table, key, mark=pack_seal(crc32(stored)))
-    return stored[:-SEAL_BYTES]
+    record = stored[:-SEAL_BYTES]
+    if digest(key + record) != stored[-SEAL_BYTES:]:
+        raise RecordDamaged(table, key, mark=digest(stored))
+    return record
 
 
 class SealedLayout:
     """A record of fixed layout with its seal: packs and unpacks like a `struct.Struct`."""
 
-    __slots__ = ("_layout", "_table", "size")
+    __slots__ = ("_layout", "_table", "pack_unsealed", "size")
 
     def __init__(self, layout: str, table: str) -> None:
         self._layout = struct.Struct(layout)
         self._table = table
+        self.pack_unsealed = self._layout.pack
+        """For whoever puts the seal on himself."""
         self.size = self._layout.size + SEAL_BYTES
         """Bytes of a record and its seal."""
 

@@ -306,6 +306,22 @@ def name_key(number: int, name: str) -> bytes:
     return NUMBER.pack(number) + name.encode()
 
 
+def find_number(txn: "Transaction", tables: Tables, kind: str, name: str) -> bytes | None:
+    """The number, as a key, of the user or group of this name; None if there is none. Raises RecordDamaged.
+
+    The number itself has no checksum: whoever it leads to must have the name.
+    """
+    is_user = kind == "user"
+    key = txn.get(name.encode(), db=tables.names if is_user else tables.group_names)
+    if key is None:
+        return None
+    stored = txn.get(key, db=tables.users if is_user else tables.groups)
+    found = None if stored is None else user_record(stored).name if is_user else group_record(stored).name
+    if found != name:
+        raise RecordDamaged("names" if is_user else "group_names", name.encode(), "it leads to another, or to nobody")
+    return key
+
+
 _AWAITED = {"user": b"\0", "group": b"\1"}
 _RETURNING = b"\2"
 
@@ -337,7 +353,7 @@ def read_released(value: bytes | None) -> Released:
 
 def is_entry(stored: bytes, key: bytes) -> bool:
     """Whether this is an inbox entry as it was written under this key."""
-    return len(stored) in _ENTRY_BYTES and is_intact(stored, key)
+    return is_intact(stored, key)
 
 
 def must_be_entry(stored: bytes | None, key: bytes) -> bytes:
@@ -347,9 +363,6 @@ def must_be_entry(stored: bytes | None, key: bytes) -> bytes:
     if not is_entry(stored, key):
         raise RecordDamaged("inbox", key)
     return stored[:-SEAL_BYTES]
-
-
-_ENTRY_BYTES = (ENTRY.size + SEAL_BYTES, OWN_ENTRY.size + SEAL_BYTES)
 
 
 # --- walking over keys --------------------------------------------------------------------------------------------
