@@ -30,6 +30,13 @@ _log = logging.getLogger(__name__)
 BUSY_RETRY_AFTER_S = 2
 
 
+_WHY_NOT = {
+    Reason.UNSPECIFIED_ERROR: ("the store cannot be read; the broker's log says more", UNREADABLE_RETRY_S),
+    Reason.SERVER_UNAVAILABLE: ("the store's disk takes no writes", BUSY_RETRY_AFTER_S),
+}
+"""What is told, and when to try again, when the store did not take a log-in; otherwise it has no room."""
+
+
 class LoginRefused(Exception):
     """The log-in ends here, with this CONNACK."""
 
@@ -173,9 +180,7 @@ class _Attempt:
         try:
             return await self.core.batcher.run(operation, self._settled)
         except CommitRefused as refused:
-            damaged = refused.reason is Reason.UNSPECIFIED_ERROR
-            text = "the store cannot be read; the broker's log says more" if damaged else "the store has no room"
-            retry_s = UNREADABLE_RETRY_S if damaged else BUSY_RETRY_AFTER_S
+            text, retry_s = _WHY_NOT.get(refused.reason, ("the store has no room", BUSY_RETRY_AFTER_S))
             raise LoginRefused(refused.reason, text, retry_s) from refused
 
     def _settled(self, operation: Operation, result: Settlement) -> None:

@@ -410,6 +410,8 @@ class Session:
 
 def _why_not(reason: Reason) -> str:
     """Why the store did not take a message."""
+    if reason is Reason.SERVER_UNAVAILABLE:
+        return "the store's disk takes no writes"
     if reason is Reason.UNSPECIFIED_ERROR:
         return "the store is damaged where it has to read for this; the broker's log says more"
     return "the store has no room"

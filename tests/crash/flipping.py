@@ -3,10 +3,10 @@
     python flipping.py STORE SCRATCH
 
 For each line on stdin, the offsets of bits in the data file, one on stdout: what became of a broker's work on such a
-store. `same`; `told` (something was said to be damaged, and all else was as before); `missing` (something was left out,
-and it was not said); `refused` (the store did not open, with a clear text); `stopped` (a commit ended in OutcomeUnknown:
-the broker would exit with 74); `signal N`; `endless` (ended by SIGALRM); or what must not be: `wrong …`, `traceback …`.
-After it, after a tab, what fsck says of the folder: `clean`, `damage`, or how it failed.
+store. `same`; `told` (something was said to be damaged, and all else was as before); `missing` (something was left
+out, and it was not said); `refused` (the store did not open, with a clear text); `stopped` (a commit ended in an
+unknown outcome: the broker would exit with 74); `signal N`; `endless` (ended by SIGALRM); or what must not be
+(`wrong`, `traceback`). After it, after a tab, what fsck says of the folder: `clean`, `damage`, or how it failed.
 """
 
 import logging

@@ -84,6 +84,8 @@ def writer(health: Health) -> Stage:
     if judged(retention) != "ok":
         text += f"; retention is {health.retention_lag_ms // 1000} s behind"
     state = worst((judged(lag), judged(retention)))
+    if health.commit_refused:
+        state, text = "critical", f"the last commit was not done: {health.commit_refused}"
     return Stage("writer", state, text, (lag, retention, Figure("queued", health.queued)))
 
 

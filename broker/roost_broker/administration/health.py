@@ -46,6 +46,7 @@ class HealthActs(Acts):
             oldest_queued_ms=_ms(lag.oldest_s),
             commit_under_way_ms=_ms(lag.under_way_s),
             last_commit_ago_ms=None if lag.since_commit_s is None else _ms(lag.since_commit_s),
+            commit_refused="" if core.batcher.refused is None else str(core.batcher.refused),
             retention_lag_ms=_ms(core.retention.lag_s),
             store_used_bytes=store.used_bytes,
             store_map_bytes=store.map_bytes,

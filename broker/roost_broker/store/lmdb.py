@@ -5,8 +5,9 @@ the page that points to them with O_DSYNC. Reads each use a short transaction of
 
 What a failed commit means is known exactly. Until the last page, the one that points to all others, nothing that was
 written counts; and if writing that page fails, LMDB refuses every later transaction. So a commit that failed for
-want of space, after which another transaction can begin, changed nothing. After any other failure of the disk the
-process stops (see `OutcomeUnknown`), whether or not it would be known what became of the transaction.
+want of space, or because the disk takes no writes, after which another transaction can begin, changed nothing. After
+any other failure of the disk the process stops (see `OutcomeUnknown`), whether or not it would be known what became of
+the transaction.
 
 `data.mdb`, `lock.mdb` (LMDB's) and `roost.lock` (keeps a second broker out) have mode 0600, the folder 0700.
 """
@@ -260,6 +261,9 @@ class LmdbStore:
             return CommitRefused(f"the store in {self._path} is full (its bound is {self._map_bytes} bytes): {error}")
         if self._for_want_of_space(error.code) and not self._is_stopped():
             return CommitRefused(f"no space is left for the store in {self._path}: {error}")
+        if error.code == errno.EROFS and not self._is_stopped():
+            text = f"the disk of the store in {self._path} takes no writes: {error}"
+            return CommitRefused(text, Reason.SERVER_UNAVAILABLE)
         return OutcomeUnknown(f"the store in {self._path} failed: {error}")
 
     def _for_want_of_space(self, code: int) -> bool:

@@ -38,6 +38,9 @@ _TABLES_MAX = 64  # room for the tables of later versions
 _ENGINE = 0  # LMDB 0.9: its format is the one that every LMDB tool reads
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_ENGINE_LOCK_BYTES = 3 * 4096
+"""LMDB 0.9, mdb.c: 64 bytes for each reader, and 192 at the beginning."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -171,8 +174,7 @@ def _lock(path: Path) -> int:
     try:
         os.fchmod(lock_fd, _FILE_MODE)
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock_fd, 0)
-        os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
+        _say_who(lock_fd)
     except BlockingIOError as error:
         holder = os.pread(lock_fd, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock_fd)
@@ -185,6 +187,17 @@ def _lock(path: Path) -> int:
     return lock_fd
 
 
+def _say_who(lock_fd: int) -> None:
+    """Write down which process has the lock. It is held without that, too: a broker starts on a full disk."""
+    who = f"{os.getpid()}\n".encode()
+    try:
+        os.pwrite(lock_fd, who, 0)
+        os.ftruncate(lock_fd, len(who))
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+
+
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
@@ -192,8 +205,19 @@ def _open_locked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool) -> Ope
     is_new = not (path / DATA_FILE).exists()
     if not is_new:
         _check_whole(path / DATA_FILE)
+    try:
+        return _open_checked(path, lock_fd, map_bytes=map_bytes, sync=sync, is_new=is_new)
+    except BaseException:
+        if is_new:  # what is half made would be taken for a damaged store
+            for name in (DATA_FILE, ENGINE_LOCK_FILE):
+                (path / name).unlink(missing_ok=True)
+        raise
+
+
+def _open_checked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool, is_new: bool) -> Opened:
     for name in (DATA_FILE, ENGINE_LOCK_FILE):
         _make_private(path / name)
+    _keep_room(path / ENGINE_LOCK_FILE)
     try:
         env = _environment(path, map_bytes=map_bytes, sync=sync)
     except lmdb.Error as error:
@@ -221,11 +245,20 @@ def _make_private(file: Path) -> None:
         os.close(file_fd)
 
 
+def _keep_room(lock_file: Path) -> None:
+    """Have the disk give all of LMDB's lock file. It is written through a map: without a page, the process ends."""
+    lock_fd = os.open(lock_file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(lock_fd, 0, _ENGINE_LOCK_BYTES)
+    finally:
+        os.close(lock_fd)
+
+
 def _damaged(path: Path, error: Exception) -> StoreUnusable:
     code = getattr(error, "code", 0)
     if code in _NOT_ALLOWED:
         return StoreUnusable(f"cannot open the store in {path}: {error}", EX_CONFIG)
-    if code in (errno.ENOSPC, errno.EDQUOT):
+    if code in _NO_SPACE:
         return StoreUnusable(f"cannot open the store in {path}: {error}; no space is left for it", EX_IOERR)
     if isinstance(error, lmdb.MapFullError):
         return StoreUnusable(

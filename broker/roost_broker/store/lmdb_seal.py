@@ -14,12 +14,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from xxhash import xxh3_64_digest as digest
+from xxhash import xxh3_64_digest
 
 from roost_broker.store.errors import RecordDamaged
 
 SEAL_BYTES = 8
 """What stands behind a record."""
+
+digest = xxh3_64_digest
+"""For whoever puts a seal on, or looks at one, where a call more would be felt."""
 
 T = TypeVar("T")
 
