@@ -114,7 +114,7 @@ def test_publishing_fills_the_disk(disk: SmallDisk, tmp_path: Path) -> None:
             changed = tmp_path / "roost.toml"
             changed.write_text(f"{ON_THE_DISK}\n[retention]\nbytes = {MIB}\n")
             assert broker.ask("reload").exit_code == 0
-            assert broker.api.ask(RETENTION_RUN)
+            assert broker.api.ask(RETENTION_RUN).entries
             assert ann.publish("user/bob", TEXT, n=ann.n).reason == Reason.SUCCESS
 
 
@@ -212,7 +212,7 @@ def test_a_map_at_its_bound(tmp_path: Path) -> None:
             check_nothing_is_lost(broker, ann, "bob")
             (tmp_path / "roost.toml").write_text(f"{config}\n[retention]\nbytes = {MIB}\n")
             assert broker.ask("reload").exit_code == 0
-            assert broker.api.ask(RETENTION_RUN)
+            assert broker.api.ask(RETENTION_RUN).entries
             assert ann.publish("user/bob", TEXT, n=ann.n).reason == Reason.SUCCESS
     larger = CONFIG.format(map_bytes=10 * MIB)
     with RunningBroker(tmp_path, config=larger) as broker, RawDevice(broker.address, "ann") as ann:

@@ -13,7 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from roost_broker.administration import Administration, NotDone
+from roost_broker.administration import Administration, NotDone, ReadFailed
 from roost_broker.audit import AuditLine, AuditLog, NotAudited, without_secrets
 from roost_broker.http.callers import Callers, role_needed
 from roost_broker.http.openapi import PATH as OPENAPI_PATH
@@ -22,7 +22,6 @@ from roost_broker.http.prometheus import CONTENT_TYPE, Exposition
 from roost_broker.http.reading import read_body, read_name, read_query, read_target
 from roost_broker.http.server import EventStream, Request, RequestFailed, Response, ending
 from roost_broker.readiness import ReadinessCheck
-from roost_broker.store.errors import ReadFailed
 from roost_protocol.admin.health import LIVE_PATH, READY_PATH, Alive
 from roost_protocol.admin.route import ROLES, Asked, Caller, Problem, Role, Route
 from roost_protocol.admin.table import ROUTES
