@@ -38,8 +38,9 @@ _TABLES_MAX = 64  # room for the tables of later versions
 _ENGINE = 0  # LMDB 0.9: its format is the one that every LMDB tool reads
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
-_ENGINE_LOCK_BYTES = 3 * 4096
-"""LMDB 0.9, mdb.c: 64 bytes for each reader, and 192 at the beginning."""
+_ENGINE_LOCK_BYTES = 8192
+"""LMDB 0.9, mdb.c: 64 bytes for each of `READERS_MAX`, and as much as two of them at the beginning. In a file that is
+larger it would take more readers."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
