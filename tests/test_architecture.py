@@ -89,6 +89,7 @@ OUTSIDE = {
         "jwt",
         "prometheus_client",
         "wsproto",
+        "xxhash",
     },
     "roost": {"msgspec", "trio"},
     "roost_admin": {"msgspec", "trio", "click", "rich", "h11"},

@@ -23,15 +23,21 @@ def export(api: "AdminApi", user: str, as_json: bool) -> None:
     Example:
         roost export alice | gzip > alice.ndjson.gz
     """
-    from roost_admin.failures import EX_UNAVAILABLE, Failure
+    from roost_admin.failures import EX_IOERR, EX_UNAVAILABLE, Failure
     from roost_admin.output import show_line
     from roost_protocol.admin.export import EXPORT
 
     del as_json
-    whole = False
+    whole, damaged = False, 0
     with api.follow(EXPORT, user) as records:
         for record in records:
             show_line(record)
             whole = record.kind == "end"
+            damaged += record.kind == "damaged"
     if not whole:
         raise Failure(f"the export of {user} was cut short: its last line is missing", EX_UNAVAILABLE)
+    if damaged:
+        raise Failure(
+            f"{damaged} entries of {user} are damaged, and not in the export: `roost fsck` says which",
+            EX_IOERR,
+        )

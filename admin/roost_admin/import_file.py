@@ -99,7 +99,12 @@ class ExportReader:
     def _decoded(self, line: bytes) -> Record | None:
         """What stands in a line; None if it is of a kind that is not known."""
         try:
-            return _record_of(line) if _kind_of(line).kind in KINDS else None
+            kind = _kind_of(line).kind
+            if kind == "damaged":
+                raise self._unfit(
+                    "an entry that was damaged", "what is imported is whole: export it from a backup that is"
+                )
+            return _record_of(line) if kind in KINDS else None
         except _UNREADABLE as error:
             found = printable(line[: 4 * _SHOWN_CHARS].decode(errors="backslashreplace").strip()[:_SHOWN_CHARS])
             raise self._unfit(found, f"not a record of an export: {error}") from error

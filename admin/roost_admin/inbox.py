@@ -183,8 +183,8 @@ def _cells(entry: "InboxEntry", bodies: bool) -> list[str]:
     if entry.kind == "gap":
         gone = f"{entry.seq} to {entry.last} were trimmed by {entry.reason}"
         return [str(entry.seq), "-", "gap", gone, "", "", *([""] if bodies else [])]
-    if entry.kind == "erased":
-        return [str(entry.seq), "-", "erased", "", "", "", "0", *([""] if bodies else [])]
+    if entry.kind in ("erased", "damaged"):
+        return [str(entry.seq), "-", entry.kind, "", "", "", "0", *([""] if bodies else [])]
     cells = [str(entry.seq), local_time(entry.time), entry.kind, entry.sender, entry.to, entry.content_type]
     return [*cells, str(entry.entry_bytes), *([_body(entry)] if bodies else [])]
 

@@ -6,6 +6,7 @@ that nobody can forge a line or steer a terminal (CVE-2019-11287 and its like).
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -38,6 +39,24 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields)
+
+
+def keep_standard_streams() -> None:
+    """Open whichever of the descriptors 0 to 2 is closed, on nothing.
+
+    The next file that is opened would get its number otherwise: the store's, and whatever is said to stderr would be
+    written into it.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(opened)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # likewise
+
+
+_STDERR = 2
 
 
 def start_logging(level: str) -> None:

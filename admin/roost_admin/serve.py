@@ -74,11 +74,13 @@ def serve(
         roost serve
         roost serve --data /var/lib/roost --config /etc/roost.toml
     """
+    from roost_admin.logs import keep_standard_streams
     from roost_broker.app import Broker
     from roost_broker.config import ConfigurationError
     from roost_broker.descriptors import raise_allowed
     from roost_broker.process import Process
 
+    keep_standard_streams()
     if ready_fd is not None:
         _check_open(ready_fd)
     where = Place(data, admin_socket or socket)

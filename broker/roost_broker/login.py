@@ -15,11 +15,12 @@ import trio
 
 from roost_broker.accounts import PasswordsBusy, Token, token_digest
 from roost_broker.batcher import Settlement
+from roost_broker.delivery import UNREADABLE_RETRY_S
 from roost_broker.guesses import Source, of_login
 from roost_broker.link import Link
 from roost_broker.metrics import LOGIN_REFUSED
 from roost_broker.session import Session
-from roost_broker.store import CommitRefused, Store
+from roost_broker.store import CommitRefused, ReadFailed, Store
 from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
 from roost_broker.vouching import NotVouched, Vouched, vouched_for
 from roost_protocol.errors import RemoteProtocolError
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BUSY_RETRY_AFTER_S = 2
+
+
+_WHY_NOT = {
+    Reason.UNSPECIFIED_ERROR: ("the store cannot be read; the broker's log says more", UNREADABLE_RETRY_S),
+    Reason.SERVER_UNAVAILABLE: ("the store's disk takes no writes", BUSY_RETRY_AFTER_S),
+}
+"""What is told, and when to try again, when the store did not take a log-in; otherwise it has no room."""
 
 
 class LoginRefused(Exception):
@@ -79,7 +87,7 @@ async def _read_connect(core: "Core", link: Link) -> Connect | None:
 async def _answer(core: "Core", link: Link, connect: Connect) -> Session | None:
     attempt = _Attempt(core, link, connect)
     try:
-        await attempt.run()
+        await attempt.run_or_refuse()
     except LoginRefused as refused:
         core.strangers.log(
             _log.info, "%s: log-in of %r on %s refused: %s",
@@ -116,8 +124,17 @@ class _Attempt:
         self.vouched: Vouched | None = None
         self.session: Session | None = None
 
+    async def run_or_refuse(self) -> None:
+        """Log in. Raises LoginRefused, also when the store cannot read what it needs for it."""
+        try:
+            await self.run()
+        except ReadFailed as error:
+            _log.error("%s: log-in of %r: %s", self.link.transport.address, self.connect.user, error)
+            text = "the store cannot be read; the broker's log says more"
+            raise LoginRefused(Reason.UNSPECIFIED_ERROR, text, UNREADABLE_RETRY_S) from error
+
     async def run(self) -> None:
-        """Log in. Raises LoginRefused."""
+        """Log in. Raises LoginRefused and ReadFailed."""
         core, connect = self.core, self.connect
         if connect.version != PROTOCOL_VERSION:
             text = f"protocol version {connect.version}; this broker speaks {PROTOCOL_VERSION}"
@@ -217,7 +234,8 @@ class _Attempt:
         try:
             return await self.core.batcher.run(operation, self._settled)
         except CommitRefused as refused:
-            raise LoginRefused(refused.reason, "the store has no room", BUSY_RETRY_AFTER_S) from refused
+            text, retry_s = _WHY_NOT.get(refused.reason, ("the store has no room", BUSY_RETRY_AFTER_S))
+            raise LoginRefused(refused.reason, text, retry_s) from refused
 
     def _settled(self, operation: Operation, result: Settlement) -> None:
         """The log-in is committed: at this very place in commit order the session begins."""

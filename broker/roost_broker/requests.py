@@ -4,14 +4,16 @@ Changes go through the batcher, so they are decided in commit order with the pub
 state after some whole commit.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from roost_broker.accounts import PasswordsBusy, PasswordUnfit
+from roost_broker.delivery import UNREADABLE_RETRY_S
 from roost_broker.guesses import of_login
-from roost_broker.store import CommitRefused
+from roost_broker.store import CommitRefused, ReadFailed
 from roost_broker.store.operations import (
     ChangeMembers,
     CreateGroup,
@@ -46,6 +48,8 @@ from roost_protocol.reasons import Reason
 if TYPE_CHECKING:
     from roost_broker.session import Session
 
+_log = logging.getLogger(__name__)
+
 RETRY_AFTER_S = 5
 """When to ask, or publish, again after "busy" or "no room": retention frees space in slices meanwhile."""
 
@@ -61,7 +65,15 @@ async def answer(session: "Session", frame: Frame) -> Frame | None:
 
     Safe to cancel: a change that was asked for is then done or not, but whole.
     """
-    said = await _ANSWERS[type(frame)](session, frame)
+    try:
+        said = await _ANSWERS[type(frame)](session, frame)
+    except ReadFailed as error:
+        _log.error("%s/%s: %s: %s", session.user_name, session.device_id, type(frame).__name__, error)
+        request = getattr(frame, "request", None)
+        if request is None:
+            raise
+        text = "the store cannot read what it needs for this; the broker's log says more"
+        return Result(request=request, reason=Reason.UNSPECIFIED_ERROR, text=text, retry_after_s=UNREADABLE_RETRY_S)
     if isinstance(said, Result) and (size := len(codec.encode(said))) > session.core.limits.frame_bytes_max:
         text = f"the list has {size} bytes; a frame has at most {session.core.limits.frame_bytes_max}"
         return Result(request=said.request, reason=Reason.PACKET_TOO_LARGE, text=text)

@@ -20,7 +20,7 @@ import trio
 from roost_broker import requests
 from roost_broker.batcher import Settlement
 from roost_broker.brakes import Brake, NotNow
-from roost_broker.delivery import PIECE_BYTES, PIECE_ENTRIES
+from roost_broker.delivery import PIECE_BYTES, PIECE_ENTRIES, UNREADABLE_RETRY_S
 from roost_broker.link import Link
 from roost_broker.metrics import DEVICE_LEFT
 from roost_broker.store import CommitRefused
@@ -276,15 +276,17 @@ class Session:
 
     def _puback(self, n: int, result: Settlement) -> Puback:
         if isinstance(result, CommitRefused):
-            return Puback(n=n, reason=result.reason, text="the store has no room", retry_after_s=requests.RETRY_AFTER_S)
+            return Puback(n=n, reason=result.reason, text=_why_not(result.reason), retry_after_s=requests.RETRY_AFTER_S)
         if not isinstance(result, Published):
             raise AssertionError(f"not the outcome of a publish: {result!r}")
         reason = result.reason
         if reason is Reason.SUCCESS:
             return Puback(n=n, seq=result.seq, id=result.id, time=result.time, retransmission=result.retransmission)
         text = f"a body has at most {self._body_bytes_max} bytes" if reason is Reason.PACKET_TOO_LARGE else ""
-        retry = requests.RETRY_AFTER_S if reason is Reason.QUOTA_EXCEEDED else None
-        return Puback(n=n, reason=reason, text=text, retry_after_s=retry, retransmission=result.retransmission)
+        if reason in (Reason.QUOTA_EXCEEDED, Reason.UNSPECIFIED_ERROR):
+            retry = requests.RETRY_AFTER_S if reason is Reason.QUOTA_EXCEEDED else UNREADABLE_RETRY_S
+            return Puback(n=n, reason=reason, text=_why_not(reason), retry_after_s=retry)
+        return Puback(n=n, reason=reason, text=text, retransmission=result.retransmission)
 
     # --- delivery: the window ---
 
@@ -448,3 +450,12 @@ class Session:
             self.flush()
             self.core.end(self, frame)
             self.link.disconnect(frame)
+
+
+def _why_not(reason: Reason) -> str:
+    """Why the store did not take a message."""
+    if reason is Reason.SERVER_UNAVAILABLE:
+        return "the store's disk takes no writes"
+    if reason is Reason.UNSPECIFIED_ERROR:
+        return "the store is damaged where it has to read for this; the broker's log says more"
+    return "the store has no room"

@@ -234,7 +234,7 @@ class SessionCore:
         message = message_of(deliver, self.user)
         self.held = Held(deliver.seq, message.id or None)
         self.head = max(self.head, deliver.seq)
-        if deliver.n is not None and deliver.device == self.device and not message.erased:
+        if deliver.n is not None and deliver.device == self.device and message.id:
             message = _with_body(message, self.publisher.echoed(message, deliver.n))
         self.tell(message)
 
@@ -356,7 +356,7 @@ class SessionCore:
         return event
 
     def _lacks_body(self, message: Message) -> bool:
-        return message.body is None and not message.erased and message.seq > self._bodies_sought
+        return message.body is None and bool(message.id) and message.seq > self._bodies_sought
 
     async def _seek_bodies(self, seq: int) -> None:
         """Fetch the bodies of own messages that came back without, from number `seq` on: they were not kept."""

@@ -33,6 +33,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """Of an own message: the device that published it, with its count `n`."""
     n: int | None = None
     erased: bool = False
+    damaged: bool = False
+    """The broker's store has lost what was here: only the number is left, as of an erased one."""
     """The message is gone for good; only its number is left."""
 
     @property
@@ -157,11 +159,11 @@ class Page(Struct, frozen=True, kw_only=True):
 def message_of(deliver: Deliver, user: str) -> Message:
     """The entry that a DELIVER (to `user`) carries."""
     entry = deliver.entry
-    erased = deliver.kind == "erased"
+    erased, damaged = deliver.kind == "erased", deliver.kind == "damaged"
     if entry is None:
         return Message(
             seq=deliver.seq, id="", sender="", to="", time_ms=0, content_type="", body=None,
-            own=deliver.n is not None, device=deliver.device, n=deliver.n, erased=erased,
+            own=deliver.n is not None, device=deliver.device, n=deliver.n, erased=erased, damaged=damaged,
         )  # fmt: skip
     return Message(
         seq=deliver.seq,

@@ -232,7 +232,7 @@ class Entry(Part, frozen=True, kw_only=True):
     data: bytes | None = None
 
 
-EntryKind = Literal["message", "own", "erased"]
+EntryKind = Literal["message", "own", "erased", "damaged"]
 
 
 class Deliver(Frame, frozen=True, kw_only=True):
@@ -246,12 +246,12 @@ class Deliver(Frame, frozen=True, kw_only=True):
     """Of one's own message: the device that published it, with its count `n`."""
     n: Number | None = None
     entry: Entry | None = None
-    """None for an erased entry; without body on the very connection that published it."""
+    """None for an erased or damaged entry; without body on the very connection that published it."""
 
     def __post_init__(self) -> None:
-        """Only an erased entry has nothing to show."""
-        if self.entry is None and self.kind != "erased":
-            raise ValueError("DELIVER carries an entry unless it is erased")
+        """Only an erased or damaged entry has nothing to show."""
+        if self.entry is None and self.kind not in ("erased", "damaged"):
+            raise ValueError("DELIVER carries an entry unless it is erased or damaged")
 
 
 class Ack(Frame, frozen=True, kw_only=True):

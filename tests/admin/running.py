@@ -91,7 +91,10 @@ class RunningBroker:
             if not select.select([ready], [], [], WAIT_S)[0]:
                 raise AssertionError("the broker is not ready")
             line = ready.readline()
-        assert line, f"the broker did not start: {self.log.read_text()}"
+        if not line:
+            with self:
+                self.process.wait(WAIT_S)
+            raise AssertionError(f"the broker did not start: {self.log.read_text()}")
         said = json.loads(line)
         self.address: str = said["listeners"][0]
         self.socket = Path(said["admin_socket"])

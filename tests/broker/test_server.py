@@ -20,7 +20,7 @@ from roost_broker.session import Session
 from roost_broker.store import ReadFailed
 from roost_broker.transport.memory import MemoryListener, MemoryStream
 from roost_protocol import codec
-from roost_protocol.frames import Connack, Connect, Disconnect, Fetch, Frame, Ping, Publish
+from roost_protocol.frames import Connack, Connect, Disconnect, Fetch, Frame, Ping, Publish, Result
 from roost_protocol.reasons import Reason
 
 HERE = (("alice", "phone"), ("bob", "phone"), ("bob", "pc"))
@@ -195,7 +195,7 @@ async def test_a_peer_that_does_not_close_is_closed(house: House) -> None:
 
 
 @in_house()
-async def test_a_read_that_fails_costs_one_connection(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_read_that_fails_costs_one_answer(house: House, caplog: pytest.LogCaptureFixture) -> None:
     alice, bob = await house.log_in("alice"), await house.log_in("bob")
 
     def fails(*_: object, **__: object) -> None:
@@ -203,8 +203,9 @@ async def test_a_read_that_fails_costs_one_connection(house: House, caplog: pyte
 
     vars(house.store)["read_conversation"] = fails
     await alice.say(Fetch(request=1))
-    await alice.rest()
-    assert alice.at_end
+    said = await alice.expect(Result)
+    assert (said.request, said.reason, bool(said.retry_after_s)) == (1, Reason.UNSPECIFIED_ERROR, True)
+    await alice.expect_alive()
     await bob.expect_alive()
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "a bad sector" in record.getMessage()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from broker.store.world import SMALL_LIMITS, seeded
+from crash.compiled import compiled
 from crash.images import MARK, SYNC, WRITE, Event, images, read_log
 from crash.workload import digest
 from roost_broker.store import ReadFailed, StoreUnusable
@@ -44,17 +45,7 @@ class Recorded(NamedTuple):
 @pytest.fixture(scope="module")
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library, compiled."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        if os.environ.get("CI"):
-            subprocess.run(["apt-get", "install", "-qq", "-y", "gcc", "libc6-dev"], check=True, capture_output=True)
-            compiler = shutil.which("cc")
-        if compiler is None:
-            pytest.skip("there is no C compiler")
-    library = tmp_path_factory.mktemp("recorder") / "recorder.so"
-    flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, "-o", library, HERE / "recorder.c", "-ldl", "-lpthread"], check=True)
-    return library
+    return compiled("recorder.c", tmp_path_factory.mktemp("recorder"))
 
 
 def record(recorder: Path, folder: Path, *options: str, seed: int = 1, batches: int = BATCHES) -> Recorded:

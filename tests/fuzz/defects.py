@@ -91,7 +91,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "store_rows": Defect(
         "a row that is too short is not expected",
-        lambda patch: patch.setattr(roost_broker.store.lmdb, "UNREADABLE", (msgspec.DecodeError, UnicodeError)),
+        lambda patch: patch.setattr(roost_broker.store.lmdb, "DECODE_ERRORS", (msgspec.DecodeError, UnicodeError)),
     ),
     "import_file": Defect(
         "a line that is no UTF-8 is not expected",

@@ -1,7 +1,8 @@
 """Values out of the store's file: each is decoded by what decodes it in a broker.
 
 The first byte chooses the decoder. What comes out is what the store takes for damage; what is decoded is the same when
-it is encoded again.
+it is encoded again. Records are given a seal that fits, or none would be decoded at all; the last decoder of the table
+has them as they come.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from fuzz.codec_binary import ENTRY
 from fuzz.target import Memory, Target
 from fuzz.weighing import weighed
 from roost_broker.store import lmdb_tables as tables
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.journal import (
     BrokerStarted,
     GapTold,
@@ -21,13 +23,21 @@ from roost_broker.store.journal import (
     encode_event,
     subjects,
 )
+from roost_broker.store.lmdb_seal import SEAL_BYTES, sealed
 from roost_protocol.codec import decode_entry, encode_entry
 from roost_protocol.reasons import Reason
 
 
+def _sealed(decode: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def check(value: bytes) -> None:
+        decode(sealed(value))
+
+    return check
+
+
 def _recorded(decode: Callable[[bytes], Any]) -> Callable[[bytes], None]:
     def check(value: bytes) -> None:
-        record = decode(value)
+        record = decode(sealed(value))
         assert decode(tables.pack_record(record)) == record
 
     return check
@@ -57,14 +67,15 @@ DECODERS: tuple[Callable[[bytes], object], ...] = (
     _recorded(tables.erased_record),
     _entry,
     _event,
-    tables.read_released,
+    _sealed(tables.read_released),
     tables.unpack_lost,
-    tables.FLOOR.unpack,
-    tables.CURSOR.unpack,
-    tables.OUTCOME.unpack,
+    _sealed(tables.FLOOR.unpack),
+    _sealed(tables.CURSOR.unpack),
+    _sealed(tables.OUTCOME.unpack),
     tables.ENTRY.unpack_from,
     tables.OWN_ENTRY.unpack,
-    tables.COUNTERS.unpack,
+    _sealed(tables.COUNTERS.unpack),
+    tables.user_record,
 )
 
 
@@ -88,7 +99,7 @@ def seeds() -> Iterator[bytes]:
         tables.ErasedRecord("user/bob", 1, 2),
     )
     for kind, record in enumerate(records):
-        yield bytes([kind]) + tables.pack_record(record)
+        yield bytes([kind]) + tables.pack_record(record)[:-SEAL_BYTES]
         yield bytes([kind]) + b"\x91" * 3_000
         yield bytes([kind]) + b"\xdd\xff\xff\xff\xff"
         yield bytes([kind]) + b"\x98\xa1\xff"
@@ -115,7 +126,7 @@ def seeds() -> Iterator[bytes]:
 TARGET = Target(
     name="records",
     one=one,
-    documented=tables.UNREADABLE,
+    documented=(RecordDamaged, *tables.DECODE_ERRORS),
     memory=Memory(for_each_byte=8, beside=16 * 1024),
     seeds=seeds,
     tokens=(b"\xc0", b"\xcf" + b"\xff" * 8, b"\xd9\xff", b"\xdd\xff\xff\xff\xff", b"\x91\x91\x91\x91", b"\xa3age"),

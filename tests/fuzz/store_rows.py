@@ -1,7 +1,8 @@
 """A whole store in which one row is not what was written: read, checked, written to.
 
 A case is: which table, which of its rows (2 bytes), what is done (put another value, patch the one that is there,
-remove it, add it under another key), and the bytes to do it with. Whatever it is, a read fails as reads may
+remove it, add it under another key), whether its seal is made to fit, and the bytes to do it with. Whatever it is, a
+read fails as reads may
 (`ReadFailed`) or gives something, a check finds or does not, and a commit is done, refused, or not known to be done.
 """
 
@@ -20,7 +21,8 @@ from fuzz.target import Memory, Target
 from fuzz.weighing import weighed
 from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreUnusable
 from roost_broker.store.lmdb import LmdbStore
-from roost_broker.store.lmdb_tables import Tables
+from roost_broker.store.lmdb_seal import SEAL_BYTES, is_intact, sealed
+from roost_broker.store.lmdb_tables import Tables, name_in_file
 from roost_broker.store.operations import (
     ChangeMembers,
     ConversationMark,
@@ -39,6 +41,8 @@ from roost_broker.store.operations import (
 MAP_BYTES = 64 * 1024 * 1024
 _SHM = Path("/dev/shm")  # noqa: S108 - made there by mkdtemp, for ourselves alone
 _ALL = 100
+AGAIN = 4
+"""In the byte that says what is done: the seal is made to fit, as if a broker had written it."""
 _BYTES = 100_000
 
 
@@ -62,22 +66,34 @@ def one(data: bytes) -> None:
 
 def _damage(folder: Path, table: str, row: int, how: int, new: bytes) -> None:
     with lmdb.open(str(folder), max_dbs=64, map_size=MAP_BYTES, sync=False) as env:
-        handle = env.open_db(table.encode(), create=False)
+        handle = env.open_db(name_in_file(table), create=False)
         with env.begin(write=True, db=handle) as txn:
             keys = [key for key, _ in txn.cursor()]
             key = keys[row % len(keys)] if keys else b"\0" * 8
-            value = txn.get(key) or b""
+            stored = txn.get(key) or b""
+            seal = _seal_of(stored, key) if how & AGAIN else None
+            value = stored[:-SEAL_BYTES] if seal else stored
             match how % 4:
                 case 0:
-                    txn.put(key, new)
+                    txn.put(key, seal(new) if seal else new)
                 case 1:
                     at = new[0] % (len(value) + 1) if new else 0
-                    txn.put(key, value[:at] + new[1:] + value[at + len(new) - 1 :])
+                    changed = value[:at] + new[1:] + value[at + len(new) - 1 :]
+                    txn.put(key, seal(changed) if seal else changed)
                 case 2:
                     txn.delete(key)
                 case _:
                     size = 1 + (new[0] if new else 0) % 64
-                    txn.put((key + new[1:])[-size:][:500] or b"\0", value)
+                    other = (key + new[1:])[-size:][:500] or b"\0"
+                    seal = _seal_of(stored, key, other) if how & AGAIN else None
+                    txn.put(other, seal(stored[:-SEAL_BYTES]) if seal else stored)
+
+
+def _seal_of(stored: bytes, key: bytes, other: bytes | None = None) -> Callable[[bytes], bytes] | None:
+    """How a record of this table is sealed, for its key or another; None if it is not."""
+    if is_intact(stored):
+        return sealed
+    return partial(sealed, key=other or key) if is_intact(stored, key) else None
 
 
 def _copy() -> Path:
@@ -163,6 +179,9 @@ def seeds() -> Iterator[bytes]:
         head = bytes([table, 0, 1])
         yield head + b"\2"
         yield head + b"\0"
+        yield head + b"\4"
+        yield head + b"\5\x04\xff\xff"
+        yield head + b"\7\x07"
         yield head + b"\0" + b"\xff" * 60
         yield head + b"\1\x04\xff\xff"
         yield head + b"\1\x10\xff"

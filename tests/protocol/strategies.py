@@ -163,7 +163,8 @@ def _delivers() -> SearchStrategy[f.Deliver]:
     message: Fields = {"kind": st.just("message"), "device": st.none(), "n": st.none(), "entry": ENTRIES}
     own: Fields = {"kind": st.just("own"), "device": device_ids(), "n": seqs(), "entry": ENTRIES}
     erased: Fields = {"kind": st.just("erased"), "device": st.none(), "n": st.none(), "entry": st.none()}
-    return _struct(f.Deliver, {"seq": seqs()}, {}, message, own, erased)
+    damaged = {**erased, "kind": st.just("damaged")}
+    return _struct(f.Deliver, {"seq": seqs()}, {}, message, own, erased, damaged)
 
 
 def _gaps() -> SearchStrategy[f.Gap]:

@@ -366,4 +366,4 @@ def test_what_is_no_entry_is_a_decode_error(bodies: list[bytes]) -> None:
 
 
 def test_the_kinds_of_entry_are_those_the_tests_draw() -> None:
-    assert set(get_args(f.EntryKind)) == {"message", "own", "erased"}
+    assert set(get_args(f.EntryKind)) == {"message", "own", "erased", "damaged"}

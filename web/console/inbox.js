@@ -23,10 +23,10 @@ export async function inbox({ api, rights, name, page, query, signal }) {
   const home = `#/users/${encodeURIComponent(name)}/inbox`;
   const table = new Table({
     caption: `Inbox of ${name}, newest first`, key: (row) => row.seq, none: "There are no entries.", sorted: "-No.",
-    columns: [...columns(), { label: "Body", cell: (row) => bodies.get(row.seq) ?? (row.kind === "erased" || row.kind === "gap" ? "" : "not shown") }],
+    columns: [...columns(), { label: "Body", cell: (row) => bodies.get(row.seq) ?? (row.kind === "erased" || row.kind === "damaged" || row.kind === "gap" ? "" : "not shown") }],
     actions: (row, now) => (row.kind === "gap" ? [] : [
       el("a", { class: "button small", href: `#/explain/entry/${encodeURIComponent(name)}/${row.seq}`, "aria-label": `Explain entry ${row.seq}` }, "Explain"),
-      row.kind === "erased" ? null : rights.button("Show body", "GET /v1/users/{user}/inbox/bodies", () => body(now()), { kind: "small", name: `Show the body of entry ${row.seq}` }),
+      row.kind === "erased" || row.kind === "damaged" ? null : rights.button("Show body", "GET /v1/users/{user}/inbox/bodies", () => body(now()), { kind: "small", name: `Show the body of entry ${row.seq}` }),
     ].filter(Boolean)),
   });
   const body = async (row) => {
@@ -97,6 +97,7 @@ function columns() {
 function kindText(row) {
   if (row.kind === "gap") return { text: `gap: gone by ${row.reason}`, kind: "badge warn" };
   if (row.kind === "erased") return { text: "erased", kind: "badge" };
+  if (row.kind === "damaged") return { text: "damaged: the store cannot read it", kind: "badge warn" };
   return row.kind === "own" ? { text: "own", kind: "badge good" } : "received";
 }
 

@@ -249,7 +249,7 @@ export type Item = Message | Gap | StartOver;
 
 /** One entry of the inbox: a message to this user, or one of the user's own, from whatever device. */
 export interface Message {
-  kind: "message" | "own" | "erased";
+  kind: "message" | "own" | "erased" | "damaged";
   /** Its number in this user's inbox. */
   seq: number;
   /** The message's id, the same for everybody; "" if erased. */

@@ -207,7 +207,7 @@ function messageOf(deliver, user) {
     own: false, device, n, key: null, notice: false,
   };
   if (!Number.isSafeInteger(seq) || seq < 1) throw violation(`a DELIVER with the number ${seq}`);
-  if (!entry) return { ...message, kind: "erased" };
+  if (!entry) return { ...message, kind: kind === "damaged" ? kind : "erased" };
   const { id, from, to, time, type = TEXT_TYPE, text = null, data = null } = entry;
   if (![id, from, to].every((value) => typeof value === "string") || !Number.isSafeInteger(time)) {
     throw violation(`entry ${seq} lacks id, from, to or time`);

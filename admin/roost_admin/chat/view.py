@@ -115,6 +115,8 @@ class View:
     # --- messages -------------------------------------------------------------------------------------------------
 
     def _message(self, message: Message) -> list[str]:
+        if message.damaged:
+            return [self._aside(f"message {message.seq} is lost: the broker's store is damaged there")]
         if message.conversation == self.conversation:
             return self._in_conversation(message)
         if message.erased or message.own:

@@ -84,6 +84,8 @@ def writer(health: Health) -> Stage:
     if judged(retention) != "ok":
         text += f"; retention is {health.retention_lag_ms // 1000} s behind"
     state = worst((judged(lag), judged(retention)))
+    if health.commit_refused:
+        state, text = "critical", f"the last commit was not done: {health.commit_refused}"
     return Stage("writer", state, text, (lag, retention, Figure("queued", health.queued)))
 
 
@@ -101,6 +103,10 @@ def disk(health: Health) -> Stage:
         figures.append(Figure("disk_free", health.disk_free_bytes, "B"))
         text += f"; the disk has {byte_size(health.disk_free_bytes)} free of {byte_size(health.disk_bytes)}"
     state = worst(states)
+    if health.store_damaged:
+        figures.append(Figure("damaged", health.store_damaged))
+        text += f"; {health.store_damaged} records are damaged: `roost fsck` says which"
+        return Stage("disk", "critical", text, tuple(figures))
     if state == "critical":
         text += f"; that is within the reserve of {byte_size(reserve)}, where publishes are refused"
     return Stage("disk", state, text, tuple(figures))

@@ -204,6 +204,9 @@ class Explain(Acts):
             text = f"retention took it (by {page.floor_reason}): the inbox begins at {page.floor} now"
             return InboxExplained(user=account.name, seq=seq, state="trimmed", text=text, devices=devices)
         if entry is None:
+            if any(each.seq == seq and each.kind == "damaged" for each in page.entries):
+                text = "the store is damaged there: devices are told so, `roost fsck` says more"
+                return InboxExplained(user=account.name, seq=seq, state="damaged", text=text, devices=devices)
             text = "it was erased: the number is all that is left"
             return InboxExplained(user=account.name, seq=seq, state="erased", text=text, devices=devices)
         barred = "; the account is disabled: none of its devices can log in" if account.disabled else ""

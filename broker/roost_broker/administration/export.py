@@ -65,7 +65,10 @@ class Export(Acts):
         while page.entries:
             for entry in page.entries:
                 origin = origins.get(entry.seq)
-                if entry.seq <= head and origin is not None:
+                if entry.seq <= head and entry.kind == "damaged":
+                    entries += 1
+                    yield Exported(kind="damaged", damaged=entry.seq)
+                elif entry.seq <= head and origin is not None:
                     entries += 1
                     yield Exported(kind="entry", entry=_entry(entry, origin))
             if page.entries[-1].seq >= head:

@@ -177,7 +177,7 @@ class Inboxes(Acts):
 
 def _shown(stored: StoredEntry, *, bodies: bool) -> InboxEntry:
     if stored.encoded is None:
-        return InboxEntry(seq=stored.seq, kind="erased")
+        return InboxEntry(seq=stored.seq, kind=stored.kind)
     entry = decode_entry(stored.encoded)
     return InboxEntry(
         seq=stored.seq,

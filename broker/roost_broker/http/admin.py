@@ -4,6 +4,7 @@ Whoever asks is known before anything else is looked at. An act that changes som
 says so on the disk; also when it was refused, or cut short and nobody knows what became of it.
 """
 
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from roost_broker.administration import Administration, NotDone
+from roost_broker.administration import Administration, NotDone, ReadFailed
 from roost_broker.audit import AuditLine, AuditLog, NotAudited, without_secrets
 from roost_broker.http.callers import Callers, role_needed
 from roost_broker.http.openapi import PATH as OPENAPI_PATH
@@ -25,6 +26,8 @@ from roost_protocol.admin.health import LIVE_PATH, READY_PATH, Alive
 from roost_protocol.admin.route import ROLES, Asked, Caller, Problem, Role, Route
 from roost_protocol.admin.table import ROUTES
 from roost_protocol.reasons import Reason
+
+_log = logging.getLogger(__name__)
 
 AUDIT_AT_THE_END_S = 5.0
 """An act that is cancelled has so long to get its line into the audit log."""
@@ -98,7 +101,11 @@ class AdminApi:
             return Response(status=200, body=openapi_document())
         if target.path == METRICS_PATH:
             _check_method(request.method, "GET", target.path)
-            return Response(status=200, body=await self._exposition.text(), content_type=CONTENT_TYPE)
+            try:
+                text = await self._exposition.text()
+            except ReadFailed as error:
+                raise RequestFailed(500, "Internal Server Error", str(error)) from error
+            return Response(status=200, body=text, content_type=CONTENT_TYPE)
         route, segments = match(request.method, target.path)
         asking = _Asking(request=request, search=target.query, caller=caller, route=route, names=segments)
         if not (route.changes or route.audited):
@@ -129,6 +136,9 @@ class AdminApi:
             args.append(asking.caller)
         try:
             answer = await self._acts[route](*args)
+        except ReadFailed as error:
+            _log.error("%s %s: %s", route.method, asking.request.target, error)
+            raise RequestFailed(500, "Internal Server Error", f"{error}; `roost fsck` says more") from error
         except NotDone as error:
             status, title = _STATUS.get(error.reason, (422, "Unprocessable Content"))
             raise RequestFailed(status, title, str(error)) from error
@@ -140,14 +150,19 @@ class AdminApi:
         """Events as JSON, for as long as whoever asked may ask."""
         looked = trio.current_time()
         async with ending(events):
-            async for event in events:
-                if trio.current_time() - looked >= LOOK_AGAIN_S:
-                    looked = trio.current_time()
-                    try:
-                        await self._callers(request)
-                    except RequestFailed:
-                        return
-                yield msgspec.json.encode(event)
+            try:
+                async for event in events:
+                    if trio.current_time() - looked >= LOOK_AGAIN_S:
+                        looked = trio.current_time()
+                        try:
+                            await self._callers(request)
+                        except RequestFailed:
+                            return
+                    yield msgspec.json.encode(event)
+            except (
+                ReadFailed
+            ) as error:  # what ends the events is missing then: whoever asked knows that they are cut short
+                _log.error("%s %s: cut short: %s", request.method, request.target, error)
 
     # --- the audit log ---
 

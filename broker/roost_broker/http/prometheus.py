@@ -174,6 +174,7 @@ class Exposition:
         yield gauge("roost_groups", "Groups.", store.groups)
         yield gauge("roost_messages", "Messages stored.", store.messages)
         yield gauge("roost_entries", "Inbox entries stored.", store.entries)
+        yield gauge("roost_store_damaged", "Records found damaged when they were read, since the start.", store.damaged)
 
 
 def _of_retention(metrics: Metrics) -> Iterator[Metric]:

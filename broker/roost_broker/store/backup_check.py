@@ -19,7 +19,7 @@ from roost_broker.store.fsck_folder import check_folder
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.lmdb_copy import copy_failed
 from roost_broker.store.lmdb_open import DATA_FILE, opened_to_read
-from roost_broker.store.lmdb_tables import COUNTERS, META_LAST
+from roost_broker.store.lmdb_tables import META_LAST, read_counters
 from roost_protocol.admin.backup import BackupRecord
 from roost_protocol.admin.fsck import Finding
 from roost_protocol.reasons import Reason
@@ -69,7 +69,7 @@ def measured(folder: Path, made_ms: int, version: str) -> BackupRecord:
     try:
         with opened_to_read(folder) as store, store.env.begin() as txn:
             counts = {name: int(txn.stat(table)["entries"]) for name, table in store.tables.items()}
-            last = COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=store.tables["meta"]))
+            last = read_counters(txn.get(META_LAST, db=store.tables["meta"]))
             schema = store.version
     except StoreUnusable as error:
         raise CopyFailed(str(error), Reason.UNSPECIFIED_ERROR) from error

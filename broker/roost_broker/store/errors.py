@@ -6,6 +6,7 @@
     ├── StoreUnusable      it cannot be opened: unreadable, of a newer version, damaged
     │   └── StoreInUse     by a broker that runs
     ├── ReadFailed         something could not be read
+    │   └── RecordDamaged  a record is not what was written: its checksum says so
     ├── CopyFailed         a backup, a restoration or a compaction was not done; what was there is as it was
     ├── CommitRefused      a transaction was not done, and is known not to be: nothing changed
     └── OutcomeUnknown     a transaction may or may not be durable: the process must stop and look again
@@ -46,6 +47,17 @@ class StoreInUse(StoreUnusable):
 
 class ReadFailed(StoreError):
     """A read came to nothing: the file is damaged, or more reads are under way than there are places for."""
+
+
+class RecordDamaged(ReadFailed):
+    """A record is not what was written, or not there although another says so. `table` and `key` say which."""
+
+    def __init__(self, table: str, key: bytes, found: str = "its checksum does not fit", mark: bytes = b"") -> None:
+        super().__init__(f"the store is damaged: a record of {table}{f' at {key.hex()}' if key else ''}: {found}")
+        self.table = table
+        self.key = key
+        self.mark = mark or key
+        """What tells it from other damaged records of the table."""
 
 
 class CopyFailed(StoreError):

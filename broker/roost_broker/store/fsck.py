@@ -40,7 +40,9 @@ from roost_broker.store.fsck_inboxes import check_inboxes
 from roost_broker.store.fsck_messages import check_messages
 from roost_broker.store.fsck_problems import UNREADABLE
 from roost_broker.store.fsck_records import check_admins, check_journal, check_journal_subjects
+from roost_broker.store.fsck_seals import check_seals
 from roost_broker.store.fsck_snapshot import Check, Snapshot
+from roost_broker.store.lmdb_seal_all import SEALED
 from roost_broker.store.port import CheckEvent
 from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
 from roost_protocol.limits import FINDINGS_MAX
@@ -59,6 +61,7 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("schema", check_schema, ("meta",)),
+    Stage("checksums", check_seals, SEALED),
     Stage("users", check_users, ("users",)),
     Stage("names", check_names, ("names",)),
     Stage("groups", check_groups, ("groups",)),

@@ -21,8 +21,9 @@ from roost_broker.store.fsck_problems import (
     TOKEN_LOST,
     UNREADABLE,
 )
-from roost_broker.store.fsck_snapshot import Snapshot, Step, decoded, text
+from roost_broker.store.fsck_snapshot import Snapshot, Step, decoded, text, unpacked
 from roost_broker.store.ids import message_time_ms
+from roost_broker.store.lmdb_seal import SEAL_BYTES
 from roost_broker.store.lmdb_tables import (
     CURSOR,
     KIND_OWN,
@@ -61,9 +62,10 @@ def publishes(snapshot: Snapshot, device: int) -> Publishes | None:
     key = NUMBER.pack(device)
     value, row = snapshot.get("devices", key), snapshot.get("cursors", key)
     record = None if value is None else decoded(device_record, value)
-    if record is None or row is None or len(row) != CURSOR.size:
+    fields = None if row is None else unpacked(CURSOR, row)
+    if record is None or fields is None:
         return None
-    _, settled_n, _, slots, long_ago = CURSOR.unpack(row)
+    _, settled_n, _, slots, long_ago = fields
     return Publishes(record.user, settled_n, slots, long_ago) if 1 <= slots <= SLOTS_MAX else None
 
 
@@ -190,12 +192,13 @@ def _cursor(snapshot: Snapshot, key: bytes, value: bytes) -> Iterator[Step]:
             CURSOR_LEFT, "cursors", device=number, found="a cursor, but no such device", expected="no such row"
         )
         return
-    if len(value) != CURSOR.size:
+    fields = unpacked(CURSOR, value)
+    if fields is None:
         yield snapshot.finding(
             UNREADABLE, "cursors", device=number, found=f"{len(value)} bytes", expected=f"{CURSOR.size} bytes"
         )
         return
-    cursor, settled_n, _, slots, long_ago = CURSOR.unpack(value)
+    cursor, settled_n, _, slots, long_ago = fields
     record = _record(snapshot, key)
     user = None if record is None else record.user
     if not 1 <= slots <= SLOTS_MAX or long_ago > settled_n:
@@ -285,12 +288,13 @@ def check_outcomes(snapshot: Snapshot) -> Iterator[Step]:
 
 
 def _outcome(snapshot: Snapshot, device: int, facts: Publishes, slot: int, value: bytes) -> Iterator[Step]:
-    if len(value) != OUTCOME.size:
+    fields = unpacked(OUTCOME, value)
+    if fields is None:
         yield snapshot.finding(
             UNREADABLE, "outcomes", device=device, found=f"{len(value)} bytes", expected=f"{OUTCOME.size} bytes"
         )
         return
-    n, reason, seq, message_id, time, _ = OUTCOME.unpack(value)
+    n, reason, seq, message_id, time, _ = fields
     wrong = _wrong_outcome(facts, slot, n, reason, (seq, message_id, time))
     if wrong is not None:
         found, expected = wrong
@@ -348,9 +352,9 @@ def _wrong_entry(
         if begins is None or seq < begins.floor:
             return None
         return said, f"an entry from {begins.floor} to {snapshot.head(user)}, or one that was trimmed"
-    if len(entry) != OWN_ENTRY.size:
+    if len(entry) != OWN_ENTRY.size + SEAL_BYTES:
         return f"{said}, which is no own message", "the sender's entry"
-    found_id, kind, *_, found_device, found_n = OWN_ENTRY.unpack(entry)
+    found_id, kind, *_, found_device, found_n = OWN_ENTRY.unpack_from(entry)
     if (found_id, kind, found_device, found_n) != (message_id, KIND_OWN, device, n):
         return f"{said}, which is n {found_n} of device {found_device}", f"n {n} of device {device}, the same message"
     return None

@@ -18,8 +18,8 @@ import lmdb.verify
 from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreUnusable
 from roost_broker.store.fsck import walk
 from roost_broker.store.fsck_problems import PAGE, TABLE_MISSING, Problem
-from roost_broker.store.lmdb_open import DATA_FILE, LOCK_FILE
-from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables
+from roost_broker.store.lmdb_open import DATA_FILE, LOCK_FILE, metas_out_of_step
+from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables, name_in_file
 from roost_broker.store.port import CheckEvent
 from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
 from roost_protocol.limits import FINDINGS_MAX
@@ -120,6 +120,9 @@ def _must_be_readable(data_file: Path) -> None:
 
 def _page_problems(data_file: Path) -> list[str]:
     """What is wrong with the pages of the file; bounded."""
+    out_of_step = metas_out_of_step(data_file)
+    if out_of_step:
+        return [out_of_step]
     try:
         problems: list[str] = lmdb.verify.verify(os.fspath(data_file), subdir=False)  # type: ignore[no-untyped-call]
     except lmdb.verify.VerifyError as error:
@@ -138,7 +141,7 @@ def _tables(path: Path, env: lmdb.Environment) -> Tables | Finding:
     handles = []
     for name in Tables._fields:
         try:
-            handles.append(env.open_db(name.encode(), create=False))
+            handles.append(env.open_db(name_in_file(name), create=False))
         except lmdb.NotFoundError:
             missing.append(name)
             if name == "meta":

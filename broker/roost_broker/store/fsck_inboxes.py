@@ -14,6 +14,7 @@ from roost_broker.store.fsck_devices import Publishes, publishes
 from roost_broker.store.fsck_problems import (
     BELOW_FLOOR,
     BYTES_WRONG,
+    CHECKSUM,
     ENTRY_INVALID,
     FLOOR_INVALID,
     HOLE,
@@ -25,7 +26,8 @@ from roost_broker.store.fsck_problems import (
     SCROLL_LOST,
     Problem,
 )
-from roost_broker.store.fsck_snapshot import FIRST_ROWS, PAUSE_ROWS, Begins, Snapshot, Step
+from roost_broker.store.fsck_snapshot import FIRST_ROWS, PAUSE_ROWS, Begins, Snapshot, Step, unpacked
+from roost_broker.store.lmdb_seal import SEAL_BYTES, is_intact
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     ENTRY,
@@ -50,8 +52,8 @@ from roost_protocol.reasons import Reason
 if TYPE_CHECKING:
     from roost_broker.store.lmdb_tables import Cursor
 
-ENTRY_BYTES = {KIND_MESSAGE: ENTRY.size, KIND_OWN: OWN_ENTRY.size}
-"""How long an entry of each kind is."""
+ENTRY_BYTES = {KIND_MESSAGE: ENTRY.size + SEAL_BYTES, KIND_OWN: OWN_ENTRY.size + SEAL_BYTES}
+"""How long an entry of each kind is, with its seal."""
 
 KIND_AT = NUMBER.size
 """Where the kind stands in an entry."""
@@ -198,6 +200,10 @@ class _Inbox:
                 return
             self.rows += 1
             self._last_seq = seq
+            if not is_intact(value, key):
+                yield self._broken(seq, value)
+                yield from self._out_of_step(seq, 0, None)
+                continue
             if len(value) <= KIND_AT or sizes.get(value[KIND_AT]) != len(value):
                 yield self._invalid(seq, f"{len(value)} bytes that begin with {value[: KIND_AT + 1].hex()}")
                 yield from self._out_of_step(seq, 0, None)
@@ -222,6 +228,12 @@ class _Inbox:
             if kind == KIND_OWN:
                 yield from self._own(seq, message_id, value)
             collect(pack_scroll(user, with_, peer, seq))
+
+    def _broken(self, seq: int, value: bytes) -> Step:
+        return self._snapshot.finding(
+            CHECKSUM, "inbox", user=self._user, seq=seq, found=f"{len(value)} bytes that do not fit their checksum",
+            expected="the entry as it was written",
+        )  # fmt: skip
 
     def _invalid(self, seq: int, found: str) -> Step:
         return self._snapshot.finding(
@@ -276,7 +288,7 @@ class _Inbox:
 
     def _own(self, seq: int, message_id: int, value: bytes) -> Iterator[Step]:
         """A message of the user's own: its device, if that is still known, has settled it and will not repeat it."""
-        device, n = OWN_ENTRY.unpack(value)[-2:]
+        device, n = OWN_ENTRY.unpack_from(value)[-2:]
         if device == NO_DEVICE:  # an admin sent it
             return
         if device not in self._devices:
@@ -297,7 +309,8 @@ class _Inbox:
             )
         elif n > facts.outcomes_from:
             outcome = self._snapshot.get("outcomes", SLOT.pack(device, n % facts.slots))
-            told = None if outcome is None or len(outcome) != OUTCOME.size else OUTCOME.unpack(outcome)[:4]
+            fields = None if outcome is None else unpacked(OUTCOME, outcome)
+            told = None if fields is None else fields[:4]
             if told != (n, Reason.SUCCESS, seq, message_id):
                 yield self._snapshot.finding(
                     OUTCOME_LOST,
@@ -379,7 +392,8 @@ class _Inbox:
 
 
 def _floor_text(value: bytes | None) -> str:
-    if value is None or len(value) != FLOOR.size:
+    fields = None if value is None else unpacked(FLOOR, value)
+    if value is None or fields is None:
         return "no row" if value is None else f"{len(value)} bytes"
-    floor, cumulative, reason = FLOOR.unpack(value)
+    floor, cumulative, reason = fields
     return f"number {floor}, {cumulative} bytes, rule {reason}"

@@ -18,7 +18,9 @@ from roost_broker.store.account_operations import ERASED_TYPE
 from roost_broker.store.fsck_accounts import odd_key
 from roost_broker.store.fsck_inboxes import ENTRY_BYTES, KIND_AT
 from roost_broker.store.fsck_problems import (
+    CHECKSUM,
     INBOXES_DIFFER,
+    MESSAGE_DAMAGED,
     MESSAGE_INVALID,
     MESSAGE_LOST,
     ORPHAN,
@@ -29,8 +31,9 @@ from roost_broker.store.fsck_problems import (
     SIDES_WRONG,
     SIZE_WRONG,
 )
-from roost_broker.store.fsck_snapshot import FIRST_ROWS, PAUSE_ROWS, Row, Snapshot, Step
+from roost_broker.store.fsck_snapshot import FIRST_ROWS, PAUSE_ROWS, Row, Snapshot, Step, decoded
 from roost_broker.store.ids import message_time_ms
+from roost_broker.store.lmdb_seal import SEAL_BYTES, is_intact
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     ERASED,
@@ -38,8 +41,6 @@ from roost_broker.store.lmdb_tables import (
     NUMBER,
     NUMBER_END,
     PAIR,
-    RELEASED,
-    RELEASED_COUNT,
     WITH_GROUP,
     Released,
     read_released,
@@ -64,7 +65,18 @@ IDS_END = 2**64
 class _Facts:
     """What is known of one message: what it says, and what the inboxes have said of it so far."""
 
-    __slots__ = ("differs", "inboxes", "own", "own_missing", "references", "released", "sender", "size", "to")
+    __slots__ = (
+        "damaged",
+        "differs",
+        "inboxes",
+        "own",
+        "own_missing",
+        "references",
+        "released",
+        "sender",
+        "size",
+        "to",
+    )
 
     def __init__(self, size: int, sender: str, to: str) -> None:
         self.size = size
@@ -78,6 +90,7 @@ class _Facts:
         """Its sender never had an entry of it."""
         self.released = 0
         self.differs = False
+        self.damaged = False
 
 
 class _Slice:
@@ -142,7 +155,7 @@ _PAST_ALL = b"\xff" * (NUMBER.size + 1)
 
 def _load(snapshot: Snapshot, messages: _Table, part: _Slice) -> Iterator[Step]:
     rows, facts = 0, part.facts
-    for key, encoded in messages.rows(SLICE_MESSAGES, IDS_END):
+    for key, stored in messages.rows(SLICE_MESSAGES, IDS_END):
         rows += 1
         if rows % PAUSE_ROWS == 0:
             yield PAUSE_ROWS
@@ -150,6 +163,15 @@ def _load(snapshot: Snapshot, messages: _Table, part: _Slice) -> Iterator[Step]:
             yield odd_key(snapshot, "messages", key, NUMBER.size)
             continue
         (message_id,) = NUMBER.unpack(key)
+        if not is_intact(stored, key):
+            facts[message_id] = message = _Facts(SIZE_UNKNOWN, "", "")
+            message.damaged = True
+            yield snapshot.finding(
+                CHECKSUM, "messages", message=message_id,
+                found=f"{len(stored)} bytes that do not fit their checksum", expected="the message as it was written",
+            )  # fmt: skip
+            continue
+        encoded = stored[:-SEAL_BYTES]
         if encoded == ERASED:  # what is left says neither who wrote it nor how long it was
             facts[message_id] = _Facts(SIZE_UNKNOWN, "", "")
             continue
@@ -221,7 +243,7 @@ def _load_released(snapshot: Snapshot, released: _Table, part: _Slice) -> Iterat
 
 def _released(value: bytes) -> Released | None:
     """What a row says; None if it makes no sense."""
-    return read_released(value) if len(value) in (RELEASED.size, RELEASED_COUNT.size) else None
+    return decoded(read_released, value)
 
 
 # --- the entries of a slice ---------------------------------------------------------------------------------------
@@ -256,7 +278,7 @@ def _walk_run(snapshot: Snapshot, run: int, part: _Slice) -> Iterator[Step]:
                     runs.ids[run] = NUMBER_END
                     yield rows
                     return
-                if len(value) <= KIND_AT or ENTRY_BYTES.get(value[KIND_AT]) != len(value):
+                if len(value) <= KIND_AT or ENTRY_BYTES.get(value[KIND_AT]) != len(value) or not is_intact(value, key):
                     continue
                 message_id, kind, with_, peer, bytes_, inboxes, _ = unpack(value)
                 if message_id >= high:
@@ -278,8 +300,8 @@ def _walk_run(snapshot: Snapshot, run: int, part: _Slice) -> Iterator[Step]:
                 if message.inboxes != inboxes:
                     message.differs = message.inboxes != 0
                     message.inboxes = max(message.inboxes, inboxes)
-                if message.size not in (bytes_, SIZE_UNKNOWN):
-                    yield _size_wrong(snapshot, user, seq, message_id, bytes_, message)
+                if message.damaged or message.size not in (bytes_, SIZE_UNKNOWN):
+                    yield _spoilt(snapshot, user, seq, message_id, bytes_, message)
                 conversation = (kind, with_, peer)
                 expected = sides.get(conversation)
                 if expected is None:
@@ -302,7 +324,18 @@ def _sides(snapshot: Snapshot, owner: str, kind: int, with_: int, peer: int) -> 
     return Sides(sender, user_address(to) if to else "")
 
 
-def _size_wrong(snapshot: Snapshot, user: int, seq: int, message_id: int, size: int, message: _Facts) -> Step:
+def _spoilt(snapshot: Snapshot, user: int, seq: int, message_id: int, size: int, message: _Facts) -> Step:
+    """An entry whose message is damaged, or has another size."""
+    if message.damaged:
+        return snapshot.finding(
+            MESSAGE_DAMAGED,
+            "inbox",
+            user=user,
+            seq=seq,
+            message=message_id,
+            found="an entry of a message that is damaged",
+            expected="the message as it was written",
+        )
     return snapshot.finding(
         SIZE_WRONG,
         "messages",

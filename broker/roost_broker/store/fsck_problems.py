@@ -28,6 +28,9 @@ def _warning(code: str, effect: str) -> Problem:
 TABLE_MISSING = _damage("table-missing", "A whole table is not there")
 UNREADABLE = _damage("unreadable", "What this row held is lost")
 ODD_KEY = _damage("odd-key", "No version of roost writes such a row")
+CHECKSUM = _damage(
+    "checksum", "What this row held has changed since it was written, and is lost: whoever asks for it is told so"
+)
 PAGE = _damage("page", "A page of the file is damaged, and with it rows of any table")
 COUNTER = _damage("counter", "Numbers would be given a second time, so stop the broker now")
 SCHEMA = _damage("schema", "The store does not say how it is laid out")
@@ -64,16 +67,17 @@ OUTCOME_ASTRAY = _damage("outcome-astray", "A retransmission would be told a num
 INBOX_ASTRAY = _damage("inbox-astray", "Nobody can read this inbox")
 FLOOR_INVALID = _damage("floor-invalid", "Where the inbox begins is not known: devices may be told a wrong gap")
 BELOW_FLOOR = _damage("below-floor", "These entries are never read, and never trimmed")
-HOLE = _damage("hole", "These entries are lost; a device that catches up cannot get past them")
+HOLE = _damage("hole", "These entries are lost; devices are told that they are damaged")
 IDS_FALL = _damage("ids-fall", "The entry refers to a wrong message")
 BYTES_WRONG = _damage("bytes-wrong", "Retention by bytes trims this inbox too early or too late")
-ENTRY_INVALID = _damage("entry-invalid", "A device that catches up cannot get past this entry")
+ENTRY_INVALID = _damage("entry-invalid", "The entry is lost; devices are told that it is damaged")
 OWN_ASTRAY = _damage("own-astray", "The user's devices take the message for another device's, or another publish")
 SCROLL_LOST = _damage("scroll-lost", "Scrolling back in this conversation leaves the entry out")
 SCROLL_ASTRAY = _damage("scroll-astray", "Scrolling back in this conversation fails, or shows a wrong entry")
 
 # --- messages ---
-MESSAGE_LOST = _damage("message-lost", "The message is lost; a device that catches up cannot get past this entry")
+MESSAGE_LOST = _damage("message-lost", "The message is lost; devices are told that this entry is damaged")
+MESSAGE_DAMAGED = _damage("message-damaged", "The message is lost; devices are told that this entry is damaged")
 MESSAGE_INVALID = _damage("message-invalid", "Devices cannot read this message, or read a wrong one")
 SIZE_WRONG = _damage("size-wrong", "The message was changed, or the entry; retention by bytes is off")
 SIDES_WRONG = _damage("sides-wrong", "The entry shows a message of another conversation")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from roost_broker.store.fsck_accounts import odd_key
 from roost_broker.store.fsck_problems import RECORD_ASTRAY, RECORD_LOST, UNREADABLE
 from roost_broker.store.fsck_snapshot import Snapshot, Step, decoded
-from roost_broker.store.journal import decode_event, subjects
-from roost_broker.store.lmdb_tables import NUMBER, SUBJECT, admin_record, number_at_end
+from roost_broker.store.journal import subjects
+from roost_broker.store.lmdb_tables import NUMBER, SUBJECT, admin_record, event_record, number_at_end
 
 _SUBJECT_KEY_BYTES = SUBJECT.size + NUMBER.size
 
@@ -18,7 +18,7 @@ def check_journal(snapshot: Snapshot) -> Iterator[Step]:
             if len(key) != NUMBER.size:
                 yield odd_key(snapshot, "journal", key, NUMBER.size)
                 continue
-            event = decoded(decode_event, value)
+            event = decoded(event_record, value)
             if event is None:
                 found = f"{len(value)} bytes at {key.hex()}"
                 yield snapshot.finding(UNREADABLE, "journal", found=found, expected="a record of the journal")
@@ -42,7 +42,7 @@ def check_journal_subjects(snapshot: Snapshot) -> Iterator[Step]:
                 yield odd_key(snapshot, "journal_subjects", key, _SUBJECT_KEY_BYTES)
                 continue
             value = snapshot.get("journal", key[SUBJECT.size :])
-            event = None if value is None else decoded(decode_event, value)
+            event = None if value is None else decoded(event_record, value)
             if value is not None and event is None:
                 continue  # that record is a finding of its own
             if event is None or SUBJECT.unpack(key[: SUBJECT.size]) not in subjects(event):

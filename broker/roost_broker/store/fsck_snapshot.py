@@ -7,11 +7,13 @@ sees from being used again, so the file may grow by what is written meanwhile.
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.fsck_problems import Problem
+from roost_broker.store.lmdb_seal import SealedLayout
 from roost_broker.store.lmdb_tables import (
     COUNTERS,
     FLOOR,
@@ -121,7 +123,7 @@ class Snapshot:
     # --- reading ---
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """A row; None if there is none, or can be none."""
+        """A row as it is stored, with its seal; None if there is none, or can be none."""
         if not 0 < len(key) <= _KEY_BYTES_MAX:
             return None
         return self.txn.get(key, db=getattr(self.tables, table))
@@ -147,10 +149,9 @@ class Snapshot:
         value = self.get("floors", NUMBER.pack(user))
         if value is None:
             return Begins(1, 0, 0)
-        if len(value) != FLOOR.size:
-            return None
-        begins = Begins(*FLOOR.unpack(value))
-        return begins if begins.valid else None
+        fields = unpacked(FLOOR, value)
+        begins = None if fields is None else Begins(*fields)
+        return begins if begins is not None and begins.valid else None
 
     def head(self, user: int) -> int:
         """The highest number in an inbox; just before its floor if there is none."""
@@ -167,7 +168,8 @@ class Snapshot:
     def counters(self) -> Counters | None:
         """The last numbers given; None if that row is not there or makes no sense."""
         value = self.get("meta", META_LAST)
-        return Counters(*COUNTERS.unpack(value)) if value is not None and len(value) == COUNTERS.size else None
+        fields = None if value is None else unpacked(COUNTERS, value)
+        return None if fields is None else Counters(*fields)
 
     def note(self, kind: str, number: int) -> None:
         """A number is in use."""
@@ -251,7 +253,15 @@ def decoded(decode: Callable[[bytes], T], value: bytes) -> T | None:
     """What a value decodes to; None for one that does not."""
     try:
         return decode(value)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (RecordDamaged, msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def unpacked(layout: SealedLayout, value: bytes) -> tuple[Any, ...] | None:
+    """The fields of a record of fixed layout; None for one that is damaged."""
+    try:
+        return layout.unpack(value)
+    except RecordDamaged:
         return None
 
 

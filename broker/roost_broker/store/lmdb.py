@@ -5,8 +5,9 @@ the page that points to them with O_DSYNC. Reads each use a short transaction of
 
 What a failed commit means is known exactly. Until the last page, the one that points to all others, nothing that was
 written counts; and if writing that page fails, LMDB refuses every later transaction. So a commit that failed for
-want of space, after which another transaction can begin, changed nothing. After any other failure of the disk the
-process stops (see `OutcomeUnknown`), whether or not it would be known what became of the transaction.
+want of space, or because the disk takes no writes, after which another transaction can begin, changed nothing. After
+any other failure of the disk the process stops (see `OutcomeUnknown`), whether or not it would be known what became of
+the transaction.
 
 `data.mdb`, `lock.mdb` (LMDB's) and `roost.lock` (keeps a second broker out) have mode 0600, the folder 0700.
 """
@@ -47,7 +48,8 @@ from roost_broker.store.account_operations import (
     TokenPage,
     TokenRow,
 )
-from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, StoreError
+from roost_broker.store.damages import Damages
+from roost_broker.store.errors import CommitRefused, OutcomeUnknown, ReadFailed, RecordDamaged, StoreError
 from roost_broker.store.fsck import walk
 from roost_broker.store.import_operations import BeginImport, EndImport, EntryOrigin, ImportEntries, OpenImport
 from roost_broker.store.journal import JournalPage, Subject
@@ -55,7 +57,7 @@ from roost_broker.store.lmdb_account_read import AccountReader
 from roost_broker.store.lmdb_batch import Batch, Room, WriterMemory
 from roost_broker.store.lmdb_copy import copy_environment
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
-from roost_broker.store.lmdb_tables import UNREADABLE
+from roost_broker.store.lmdb_tables import DECODE_ERRORS
 from roost_broker.store.operations import (
     Account,
     AddAdmin,
@@ -144,6 +146,25 @@ _APPLY: Mapping[type[Operation], _Apply] = MappingProxyType(
 )
 
 
+_DAMAGE = (ReadFailed, *DECODE_ERRORS)
+"""What reading a damaged record raises: its checksum says so, or a key that makes no sense."""
+
+
+def _applied(batch: Batch, operations: Sequence[Operation]) -> list[OperationResult]:
+    """Apply the operations in order. Raises what is in `_DAMAGE`; then nothing of it may be committed."""
+    apply = _APPLY
+    results: list[OperationResult] = []
+    for operation in operations:
+        try:
+            results.append(apply[type(operation)](batch, operation))
+        except RecordDamaged as error:
+            if not isinstance(operation, PublishMessage):
+                raise
+            batch.damaged.append(error)  # a message changes nothing before all is read that it needs
+            results.append(lmdb_publish.unreadable(operation))
+    return results
+
+
 class LmdbStore:
     """A `Store` in the folder `path`, which is made if it is not there. Raises StoreUnusable.
 
@@ -169,6 +190,7 @@ class LmdbStore:
         self._reserve_bytes = reserve_bytes
         self._memory: WriterMemory | None = None
         self._closed = False
+        self._damages = Damages(self._path)
         self._env, self._tables, self._lock_fd = open_folder(self._path, map_bytes=map_bytes, sync=sync)
         self._room = Room(
             self._env, self._tables, map_bytes=map_bytes, reserve_bytes=reserve_bytes, folder_fd=self._lock_fd
@@ -178,6 +200,35 @@ class LmdbStore:
 
     def commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
         """See `Store.commit`. Any thread may call it, one at a time."""
+        try:
+            return self._commit(operations, now_ms)
+        except _DAMAGE as error:
+            return self._commit_in_halves(operations, now_ms, error)
+
+    def _commit_in_halves(
+        self, operations: Sequence[Operation], now_ms: int, error: Exception
+    ) -> list[OperationResult]:
+        """Commit operations one of which needs a record that is damaged: that one is refused, the others are done."""
+        if len(operations) == 1:
+            return [self._refused(error)]
+        results: list[OperationResult] = []
+        middle = len(operations) // 2
+        for half in (operations[:middle], operations[middle:]):
+            try:
+                results += self.commit(half, now_ms)
+            except CommitRefused as refused:
+                results += [refused] * len(half)
+        return results
+
+    def _refused(self, error: Exception) -> CommitRefused:
+        """What is told to whoever asked for what cannot be done."""
+        if isinstance(error, RecordDamaged):
+            self._damages.note(error)
+        refused = CommitRefused(f"the store in {self._path} cannot do it: {error}", Reason.UNSPECIFIED_ERROR)
+        refused.__cause__ = error
+        return refused
+
+    def _commit(self, operations: Sequence[Operation], now_ms: int) -> list[OperationResult]:
         memory, self._memory = self._memory, None  # until it is committed
         try:
             with self._env.begin(write=True) as txn:
@@ -191,13 +242,12 @@ class LmdbStore:
                     random=self._random,
                     room=self._room,
                 )
-                apply = _APPLY
-                results = [apply[type(operation)](batch, operation) for operation in operations]
+                results = _applied(batch, operations)
                 batch.finish()
         except lmdb.Error as error:
             raise self._failure(error) from error
-        except (ReadFailed, *UNREADABLE) as error:
-            raise OutcomeUnknown(f"the store in {self._path} is damaged: a record cannot be read: {error}") from error
+        for damaged in batch.damaged:
+            self._damages.note(damaged)
         memory.forget_beyond_bounds()
         self._memory = memory
         return results
@@ -210,6 +260,9 @@ class LmdbStore:
             return CommitRefused(f"the store in {self._path} is full (its bound is {self._map_bytes} bytes): {error}")
         if self._for_want_of_space(error.code) and not self._is_stopped():
             return CommitRefused(f"no space is left for the store in {self._path}: {error}")
+        if error.code == errno.EROFS and not self._is_stopped():
+            text = f"the disk of the store in {self._path} takes no writes: {error}"
+            return CommitRefused(text, Reason.SERVER_UNAVAILABLE)
         return OutcomeUnknown(f"the store in {self._path} failed: {error}")
 
     def _for_want_of_space(self, code: int) -> bool:
@@ -243,9 +296,15 @@ class LmdbStore:
     def _reading(self) -> Iterator[AccountReader]:
         try:
             with self._env.begin() as txn:
-                yield AccountReader(txn, self._tables)
-        except (lmdb.Error, *UNREADABLE) as error:
+                reader = AccountReader(txn, self._tables)
+                yield reader
+        except RecordDamaged as error:
+            self._damages.note(error)
+            raise
+        except (lmdb.Error, *DECODE_ERRORS) as error:
             raise ReadFailed(f"cannot read from the store in {self._path}: {error}") from error
+        for damaged in reader.damaged:
+            self._damages.note(damaged)
 
     def read_inbox(self, user: int, after: int, entries_max: int, bytes_max: int) -> InboxPage:
         """See `Store.read_inbox`."""
@@ -424,6 +483,7 @@ class LmdbStore:
             messages=counts["messages"],
             entries=counts["inbox"],
             journal=counts["journal"],
+            damaged=self._damages.count,
         )
 
     def copier(self) -> Copier | None:

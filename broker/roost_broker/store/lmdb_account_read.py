@@ -15,6 +15,7 @@ from roost_broker.store.lmdb_tables import (
     WITH_GROUP,
     device_record,
     keys_with_prefix,
+    must_be_entry,
     number_at_end,
     removal_record,
     user_record,
@@ -67,8 +68,9 @@ class AccountReader(Reader):
 
     def time_of(self, user: int, seq: int) -> int | None:
         """See `Store.time_of`."""
-        value = self._txn.get(PAIR.pack(user, seq), db=self._tables.inbox)
-        return None if value is None else message_time_ms(NUMBER.unpack(value[:ID_BYTES])[0])
+        key = PAIR.pack(user, seq)
+        value = self._txn.get(key, db=self._tables.inbox)
+        return None if value is None else message_time_ms(NUMBER.unpack(must_be_entry(value, key)[:ID_BYTES])[0])
 
     # --- removed users ---
 

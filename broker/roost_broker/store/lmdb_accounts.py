@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from roost_broker.store import import_refusals, refusals
-from roost_broker.store.errors import ReadFailed
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import new_incarnation
 from roost_broker.store.journal import UserChanged
 from roost_broker.store.lmdb_batch import Batch, find_user, is_closed
@@ -23,6 +23,7 @@ from roost_broker.store.lmdb_tables import (
     GroupRecord,
     UserRecord,
     device_record,
+    find_number,
     group_record,
     keys_with_prefix,
     number_at_end,
@@ -87,8 +88,8 @@ def set_password(batch: Batch, op: SetPassword) -> Done | Refused:
 
 def _must_have(batch: Batch, key: bytes, table: "lmdb._Database") -> bytes:
     value = batch.txn.get(key, db=table)
-    if value is None:  # another table says that it is there
-        raise ReadFailed(f"the store is damaged: there is no row {key.hex()}")
+    if value is None:
+        raise RecordDamaged("another table", key, "it is not there, but a row that leads to it is")
     return value
 
 
@@ -149,7 +150,7 @@ def change_members(batch: Batch, op: ChangeMembers) -> Done | Refused:
 
 def find_group(batch: Batch, name: str) -> tuple[int, GroupRecord] | None:
     """The number and the record of the group of this name."""
-    key = batch.txn.get(name.encode(), db=batch.tables.group_names)
+    key = find_number(batch.txn, batch.tables, "group", name)
     return None if key is None else (NUMBER.unpack(key)[0], group_record(_must_have(batch, key, batch.tables.groups)))
 
 
@@ -179,7 +180,7 @@ def _only_leaves(batch: Batch, op: ChangeMembers, by: int) -> bool:
 def _numbers(batch: Batch, names: tuple[str, ...]) -> set[int] | Refused:
     numbers: set[int] = set()
     for name in names:
-        key = batch.txn.get(name.encode(), db=batch.tables.names)
+        key = find_number(batch.txn, batch.tables, "user", name)
         if key is None:
             return refusals.unknown_user(name)
         (number,) = NUMBER.unpack(key)
@@ -226,7 +227,7 @@ def set_relation(batch: Batch, op: SetRelation) -> Done | Refused:
     txn, tables = batch.txn, batch.tables
     if find_user(batch, op.user) is None:
         return refusals.no_such_user(op.user)
-    other = txn.get(op.other.encode(), db=tables.names)
+    other = find_number(txn, tables, "user", op.other)
     if other is None:
         return refusals.unknown_user(op.other)
     key = RELATION.pack(op.user, RELATION_KINDS[op.kind], NUMBER.unpack(other)[0])

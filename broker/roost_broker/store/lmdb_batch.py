@@ -14,9 +14,9 @@ from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from roost_broker.store.errors import OutcomeUnknown
+from roost_broker.store.errors import OutcomeUnknown, RecordDamaged
 from roost_broker.store.ids import first_message_id
-from roost_broker.store.journal import Event, encode_event, next_number, subjects
+from roost_broker.store.journal import Event, next_number, subjects
 from roost_broker.store.lmdb_tables import (
     COUNTERS,
     CURSOR,
@@ -26,6 +26,8 @@ from roost_broker.store.lmdb_tables import (
     SUBJECT,
     Tables,
     UserRecord,
+    pack_event,
+    read_counters,
     read_head,
     unpack_lost,
     user_record,
@@ -98,7 +100,7 @@ class WriterMemory:
     """What the writer knows without reading; see the invariant above."""
 
     def __init__(self, txn: "Transaction", tables: Tables) -> None:
-        counters: tuple[int, ...] = COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=tables.meta))
+        counters = read_counters(txn.get(META_LAST, db=tables.meta))
         self.last_user, self.last_device, self.last_group, self.last_epoch, self.last_message_id = counters
         self.inboxes: dict[int, Inbox] = {}
         self.devices: dict[int, DeviceRow] = {}
@@ -156,6 +158,7 @@ class Batch:
         "_has_room",
         "_room",
         "changed_devices",
+        "damaged",
         "journal",
         "journal_subjects",
         "limits",
@@ -194,6 +197,8 @@ class Batch:
         self.changed_devices: dict[int, DeviceRow] = {}
         self.journal: list[Row] = []
         self.journal_subjects: list[Row] = []
+        self.damaged: list[RecordDamaged] = []
+        """What was passed over, since it cannot be read."""
         self._counters_before = memory.counters()
         self._room = room
         self._has_room: bool | None = None
@@ -230,7 +235,7 @@ class Batch:
         """Add a record to the journal."""
         self.memory.last_journal = number = next_number(self.memory.last_journal, self.now_ms)
         key = NUMBER.pack(number)
-        self.journal.append((key, encode_event(event)))
+        self.journal.append((key, pack_event(event)))
         self.journal_subjects += [(SUBJECT.pack(*subject) + key, b"") for subject in subjects(event)]
 
     def flush(self) -> None:

@@ -92,11 +92,11 @@ def _copy_watched(env: "lmdb.Environment", file_fd: int, watch: Watch) -> None:
     thread = Thread(target=copy, name="roost copy", daemon=True)
     thread.start()
     try:
-        running = True
-        while running:  # once more when it has ended, also when that was at once
+        going_on = True
+        while going_on:
             thread.join(WATCH_S)
-            running = thread.is_alive()
-            watch(os.fstat(file_fd).st_size)
+            going_on = thread.is_alive()
+            watch(os.fstat(file_fd).st_size)  # once at least, and of the whole copy at last
     except BaseException:
         _cut_off(file_fd)
         thread.join()

@@ -26,8 +26,10 @@ from roost_broker.store.account_operations import (
     Told,
     erased_text,
 )
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.lmdb_batch import Batch, find_user
 from roost_broker.store.lmdb_removal import find_removal, put_removal
+from roost_broker.store.lmdb_seal import SEAL_BYTES, is_intact, sealed
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     ENTRY,
@@ -42,7 +44,9 @@ from roost_broker.store.lmdb_tables import (
     ErasedRecord,
     RemovalRecord,
     erased_record,
+    find_number,
     keys_with_prefix,
+    must_be_entry,
     number_at_end,
     pack_record,
     read_start,
@@ -84,7 +88,7 @@ def erase_messages(batch: Batch, op: EraseMessages) -> MessagesErased | Refused:
     for message in found:
         told.add(message)
         batch.txn.delete(message.key, db=batch.tables.messages)  # or a page of its own would keep what is behind
-        batch.txn.put(message.key, ERASED, db=batch.tables.messages)
+        batch.txn.put(message.key, sealed(ERASED, message.key), db=batch.tables.messages)
     told.put()
     size = sum(message.bytes for message in found)
     if found:
@@ -99,11 +103,14 @@ def _next_messages(batch: Batch, removal: RemovalRecord, op: EraseMessages) -> t
     with batch.txn.cursor(batch.tables.messages) as cursor:
         if not cursor.set_range(NUMBER.pack(max(op.after + 1, removal.since_id))):
             return found, None
-        for looked_at, (key, encoded) in enumerate(cursor, 1):
+        for looked_at, (key, stored) in enumerate(cursor, 1):
             (message_id,) = NUMBER.unpack(key)
             if message_id >= removal.until_id:
                 return found, None
-            if encoded != ERASED:
+            encoded = stored[:-SEAL_BYTES]
+            if not is_intact(stored, key):  # nobody can read it, nor say whose it was
+                batch.damaged.append(RecordDamaged("messages", key))
+            elif encoded != ERASED:
                 envelope = _envelope(encoded)
                 if envelope.sender == removal.name:
                     found.append(_Found(key, envelope.to, len(encoded)))
@@ -150,8 +157,7 @@ class _Conversations:
             return kind, peer
         batch = self._batch
         kind_word, name = parse_address(message.to)
-        table = batch.tables.names if kind_word == "user" else batch.tables.group_names
-        key = batch.txn.get(name.encode(), db=table)
+        key = find_number(batch.txn, batch.tables, kind_word, name)
         if key is None:
             return None
         (number,) = NUMBER.unpack(key)
@@ -177,8 +183,8 @@ class _Conversations:
         return entry if entry[:ID_BYTES] == message_key else None
 
     def _entry(self, seq: int) -> bytes:
-        value = self._batch.txn.get(PAIR.pack(self._user, seq), db=self._batch.tables.inbox)
-        return value or b""
+        key = PAIR.pack(self._user, seq)
+        return must_be_entry(self._batch.txn.get(key, db=self._batch.tables.inbox), key)
 
 
 # --- telling ------------------------------------------------------------------------------------------------------
@@ -235,6 +241,7 @@ def _store_notice(
     batch: Batch, removal: RemovalRecord, erased: ErasedRecord, kind: int, peer: int, users: tuple[int, ...]
 ) -> Notice:
     """A message like any other, but that its sender has no inbox any more."""
+    inboxes = [(user, batch.inbox(user)) for user in users]
     message_id = batch.next_message_id
     batch.next_message_id = message_id + 1
     batch.memory.last_message_id = message_id
@@ -249,16 +256,16 @@ def _store_notice(
             text=erased_text(removal.name, erased.messages),
         )
     )
-    batch.messages.append((key, encoded))
+    batch.messages.append((key, sealed(encoded, key)))
     entries = []
-    for user in users:
-        inbox = batch.inbox(user)
+    for user, inbox in inboxes:
         if not inbox.entries:
             batch.touch(inbox)
         inbox.head += 1
         inbox.cumulative += len(encoded)
         value = ENTRY.pack(message_id, KIND_MESSAGE, kind, peer, len(encoded), len(users), inbox.cumulative)
-        inbox.entries.append((PAIR.pack(user, inbox.head), value))
+        place = PAIR.pack(user, inbox.head)
+        inbox.entries.append((place, sealed(value, place)))
         inbox.scroll.append((SCROLL.pack(user, kind, peer, inbox.head), _NOTHING))
         entries.append((user, inbox.head))
     return Notice(entries=tuple(entries), encoded=encoded)

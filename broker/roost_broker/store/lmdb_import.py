@@ -26,6 +26,7 @@ from roost_broker.store.import_operations import (
     OpenImport,
 )
 from roost_broker.store.lmdb_batch import Batch, Row, find_user
+from roost_broker.store.lmdb_seal import sealed, unsealed
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     ERASED,
@@ -45,7 +46,9 @@ from roost_broker.store.lmdb_tables import (
     Tables,
     UserRecord,
     awaited_key,
+    find_number,
     group_record,
+    is_entry,
     pack_record,
     read_head,
     read_released,
@@ -67,7 +70,7 @@ _CREATED_BITS = 20  # below the time in a message id: what was sent later than t
 
 def begin_import(batch: Batch, op: BeginImport) -> ImportBegun | Refused:
     """Create an account for an import, or find the one that it goes on with."""
-    key = batch.txn.get(op.name.encode(), db=batch.tables.names)
+    key = find_number(batch.txn, batch.tables, "user", op.name)
     if key is not None:
         (number,) = NUMBER.unpack(key)
         user = find_user(batch, number)
@@ -195,10 +198,10 @@ def import_entries(batch: Batch, op: ImportEntries) -> EntriesImported | Refused
 
 def _find(batch: Batch, message_id: int) -> _Found | None:
     key = NUMBER.pack(message_id)
-    encoded = batch.txn.get(key, db=batch.tables.messages)
-    if encoded is None:
+    stored = batch.txn.get(key, db=batch.tables.messages)
+    if stored is None:
         return None
-    return _Found(encoded, read_released(batch.txn.get(key, db=batch.tables.released)))
+    return _Found(unsealed(stored, "messages", key), read_released(batch.txn.get(key, db=batch.tables.released)))
 
 
 def _out_of_order(entry: ImportedEntry, head: int, last_id: int, last: int, now_ms: int) -> Refused | None:
@@ -249,7 +252,7 @@ class _Slice:
         """Collect the rows of one entry, and count the message."""
         key = NUMBER.pack(entry.message_id)
         if found is None:
-            self._messages.append((key, ERASED if entry.encoded is None else entry.encoded))
+            self._messages.append((key, sealed(ERASED if entry.encoded is None else entry.encoded, key)))
             if entry.inboxes > 1:
                 self._put_released(key, entry.inboxes - 1, entry)
             self.told = replace(self.told, stored=self.told.stored + 1)
@@ -268,7 +271,8 @@ class _Slice:
         inbox.cumulative += entry.size
         facts = (entry.message_id, _KINDS[entry.kind], kind, peer, entry.size, entry.inboxes, inbox.cumulative)
         own = OWN_ENTRY.pack(*facts, self.importing.device, entry.n) if entry.kind == "own" else ENTRY.pack(*facts)
-        self._entries.append((PAIR.pack(self._user, entry.seq), own))
+        place = PAIR.pack(self._user, entry.seq)
+        self._entries.append((place, sealed(own, place)))
         self._scroll.append((SCROLL.pack(self._user, kind, peer, entry.seq), _NOTHING))
 
     def _put_released(self, key: bytes, count: int, entry: ImportedEntry) -> None:
@@ -295,7 +299,7 @@ class _Slice:
 
     def _named(self, kind: AddressKind, name: str) -> int:
         txn, tables = self._batch.txn, self._batch.tables
-        value = txn.get(name.encode(), db=tables.names if kind == "user" else tables.group_names)
+        value = find_number(txn, tables, kind, name)
         if value is None:
             value = txn.get(awaited_key(kind, name), db=tables.awaited)
         if value is None:
@@ -356,13 +360,18 @@ def entry_origins(
     names: dict[tuple[int, int], str | None] = {}
     origins: list[EntryOrigin] = []
     with txn.cursor(tables.inbox) as cursor:
-        for _, value in cursor.getmulti([PAIR.pack(user, seq) for seq in range(first, last + 1)]):
+        found = dict(cursor.getmulti([PAIR.pack(user, seq) for seq in range(first, last + 1)]))
+        for seq in range(first, last + 1):
+            key = PAIR.pack(user, seq)
+            value = found.get(key, b"")
+            if not is_entry(value, key):  # the entry itself says that it is damaged
+                continue
             message_id, kind, with_, peer, size, inboxes, _ = ENTRY.unpack_from(value)
             if (with_, peer) not in names:
                 names[with_, peer] = _name_of(txn, tables, with_, peer)
             origins.append(
                 EntryOrigin(
-                    seq=first + len(origins),
+                    seq=seq,
                     message_id=message_id,
                     own=kind == KIND_OWN,
                     conversation="user" if with_ == WITH_USER else "group",

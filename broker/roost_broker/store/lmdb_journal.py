@@ -4,10 +4,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from roost_broker.store import refusals
-from roost_broker.store.errors import ReadFailed
-from roost_broker.store.journal import JournalPage, JournalRow, Subject, decode_event, subjects
+from roost_broker.store.errors import ReadFailed, RecordDamaged
+from roost_broker.store.journal import JournalPage, JournalRow, Subject, subjects
 from roost_broker.store.lmdb_batch import Batch
-from roost_broker.store.lmdb_tables import NUMBER, NUMBER_END, SUBJECT, Tables
+from roost_broker.store.lmdb_tables import NUMBER, NUMBER_END, SUBJECT, Tables, event_record
 from roost_broker.store.operations import Done, JournalTrimmed, Refused, TrimJournal, WriteJournal
 
 if TYPE_CHECKING:
@@ -34,7 +34,13 @@ def trim_journal(batch: Batch, op: TrimJournal) -> JournalTrimmed:
         found = cursor.first()
         while found and gone < op.records_max and _must_go(cursor, newest, op.before, surplus - gone):
             key, value = cursor.item()
-            for subject in subjects(decode_event(value)):
+            try:
+                event = event_record(value)
+            except RecordDamaged as error:  # nobody knows whom it is about: it stays, and the rest goes
+                batch.damaged.append(error)
+                found = cursor.next()
+                continue
+            for subject in subjects(event):
                 txn.delete(SUBJECT.pack(*subject) + key, db=tables.journal_subjects)
             cursor.delete()  # and on to the next
             gone += 1
@@ -73,7 +79,7 @@ def read_journal(
         found = cursor.getmulti(wanted)
     if len(found) != len(wanted):
         raise ReadFailed(f"the store is damaged: {len(wanted) - len(found)} records of the journal are not there")
-    rows = tuple(JournalRow(NUMBER.unpack(key)[0], decode_event(value)) for key, value in found)
+    rows = tuple(JournalRow(NUMBER.unpack(key)[0], event_record(value)) for key, value in found)
     return JournalPage(first=first, rows=rows, more=more)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import lmdb
 import lmdb.verify
 
-from roost_broker.store.errors import EX_CONFIG, EX_IOERR, StoreInUse, StoreUnusable
-from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables
+from roost_broker.store.errors import EX_CONFIG, EX_IOERR, RecordDamaged, StoreInUse, StoreUnusable
+from roost_broker.store.lmdb_seal_all import seal_all
+from roost_broker.store.lmdb_tables import META_SCHEMA, NUMBER, SCHEMA_VERSION, Tables, name_in_file
 
 if TYPE_CHECKING:
     from roost_broker.store.lmdb_tables import Transaction
@@ -37,14 +38,20 @@ _TABLES_MAX = 64  # room for the tables of later versions
 _ENGINE = 0  # LMDB 0.9: its format is the one that every LMDB tool reads
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_ENGINE_LOCK_BYTES = 8192
+"""LMDB 0.9, mdb.c: 64 bytes for each of `READERS_MAX`, and as much as two of them at the beginning. In a file that is
+larger it would take more readers."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-def _add_tables(txn: "Transaction", tables: Tables) -> None:
+def _add_tables(env: lmdb.Environment, txn: "Transaction", tables: Tables) -> None:
     """The next version only has tables more, which were made when they were opened."""
 
 
-MIGRATIONS: Mapping[int, Callable[["Transaction", Tables], None]] = MappingProxyType({1: _add_tables, 2: _add_tables})
+Migration = Callable[[lmdb.Environment, "Transaction", Tables], None]
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _add_tables, 2: _add_tables, 3: seal_all})
 """Schema version → what makes the next version of it, within the transaction that opens the store."""
 
 
@@ -123,11 +130,12 @@ def opened_to_read(path: Path) -> Iterator[Stopped]:
     try:
         with env.begin() as txn:
             version = _schema_version(path, env, txn)
-            names = [name for name in Tables._fields if txn.get(name.encode()) is not None]
+            names = {name: name_in_file(name, version) for name in Tables._fields}
+            there = {name: in_file for name, in_file in names.items() if txn.get(in_file) is not None}
         # Not within that transaction: it is kept for the next, not committed, and its handles with it.
-        tables = {name: env.open_db(name.encode(), create=False) for name in names}
+        tables = {name: env.open_db(in_file, create=False) for name, in_file in there.items()}
         yield Stopped(env, version, tables)
-    except (lmdb.Error, struct.error) as error:
+    except (lmdb.Error, struct.error, RecordDamaged) as error:
         raise _damaged(path, error) from error
     finally:
         env.close()
@@ -167,8 +175,7 @@ def _lock(path: Path) -> int:
     try:
         os.fchmod(lock_fd, _FILE_MODE)
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock_fd, 0)
-        os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
+        _say_who(lock_fd)
     except BlockingIOError as error:
         holder = os.pread(lock_fd, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock_fd)
@@ -181,6 +188,17 @@ def _lock(path: Path) -> int:
     return lock_fd
 
 
+def _say_who(lock_fd: int) -> None:
+    """Write down which process has the lock. It is held without that, too: a broker starts on a full disk."""
+    who = f"{os.getpid()}\n".encode()
+    try:
+        os.pwrite(lock_fd, who, 0)
+        os.ftruncate(lock_fd, len(who))
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+
+
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
@@ -188,8 +206,19 @@ def _open_locked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool) -> Ope
     is_new = not (path / DATA_FILE).exists()
     if not is_new:
         _check_whole(path / DATA_FILE)
+    try:
+        return _open_checked(path, lock_fd, map_bytes=map_bytes, sync=sync, is_new=is_new)
+    except BaseException:
+        if is_new:  # what is half made would be taken for a damaged store
+            for name in (DATA_FILE, ENGINE_LOCK_FILE):
+                (path / name).unlink(missing_ok=True)
+        raise
+
+
+def _open_checked(path: Path, lock_fd: int, *, map_bytes: int, sync: bool, is_new: bool) -> Opened:
     for name in (DATA_FILE, ENGINE_LOCK_FILE):
         _make_private(path / name)
+    _keep_room(path / ENGINE_LOCK_FILE)
     try:
         env = _environment(path, map_bytes=map_bytes, sync=sync)
     except lmdb.Error as error:
@@ -217,12 +246,28 @@ def _make_private(file: Path) -> None:
         os.close(file_fd)
 
 
+def _keep_room(lock_file: Path) -> None:
+    """Have the disk give all of LMDB's lock file. It is written through a map: without a page, the process ends."""
+    lock_fd = os.open(lock_file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(lock_fd, 0, _ENGINE_LOCK_BYTES)
+    finally:
+        os.close(lock_fd)
+
+
 def _damaged(path: Path, error: Exception) -> StoreUnusable:
     code = getattr(error, "code", 0)
     if code in _NOT_ALLOWED:
         return StoreUnusable(f"cannot open the store in {path}: {error}", EX_CONFIG)
-    if code in (errno.ENOSPC, errno.EDQUOT):
+    if code in _NO_SPACE:
         return StoreUnusable(f"cannot open the store in {path}: {error}; no space is left for it", EX_IOERR)
+    if isinstance(error, lmdb.MapFullError):
+        return StoreUnusable(
+            f"cannot upgrade the store in {path}: it is of an older version, and within its bound there is no room to"
+            " write its messages a second time, with checksums; raise store.map_bytes for this start, or trim with the"
+            " roost that wrote it",
+            EX_CONFIG,
+        )
     if isinstance(error, lmdb.MemoryError):
         return StoreUnusable(
             f"cannot open the store in {path}: its bound does not fit into the address space ({error});"
@@ -270,6 +315,9 @@ def _check_whole(data_file: Path) -> None:
     size = data_file.stat().st_size
     if size == 0:
         raise StoreUnusable(f"{data_file} is damaged: it is empty; remove it to begin with an empty store", EX_IOERR)
+    out_of_step = metas_out_of_step(data_file)
+    if out_of_step:
+        raise StoreUnusable(f"{data_file} is damaged: {out_of_step}; restore a backup", EX_IOERR)
     whole = _whole_bytes(data_file)
     if size >= whole:
         return
@@ -286,18 +334,46 @@ def _check_whole(data_file: Path) -> None:
         os.truncate(data_file, whole)
 
 
+def metas_out_of_step(data_file: Path) -> str:
+    """What is wrong with the numbers of the last two transactions; empty if nothing.
+
+    A transaction writes the meta page that the one before it did not, by whether its number is odd. LMDB takes the page
+    with the higher number and asks no more: with a bit changed there, it would silently go back by one commit.
+    """
+    numbers = [transaction for _, transaction in _metas(data_file)]
+    if len(numbers) != 2 or numbers == [0, 0]:
+        return ""
+    even, odd = numbers
+    if even % 2 or not odd % 2 or abs(even - odd) != 1:
+        return f"its last transactions have the numbers {even} and {odd}, which do not follow one another"
+    return ""
+
+
 def _whole_bytes(data_file: Path) -> int:
     """Bytes that the file should have by its own account; 0 if it gives none."""
+    metas = _metas(data_file)
+    if not metas:
+        return 0
+    last_page, _ = max(metas, key=lambda meta: meta[1])
+    return int((last_page + 1) * _page_bytes(data_file))
+
+
+def _page_bytes(data_file: Path) -> int:
     with data_file.open("rb") as file:
         first = file.read(_META_END.size)
-        if len(first) < _META_END.size or _META_MAGIC.unpack_from(first)[0] != _META_MAGIC_NUMBER:
-            return 0
-        (page_bytes,) = _META_PAGE_BYTES.unpack_from(first)
-        file.seek(page_bytes)
-        second = file.read(_META_END.size)
-    metas = [_META_END.unpack(meta) for meta in (first, second) if len(meta) == _META_END.size]
-    last_page, _ = max(metas, key=lambda meta: meta[1])
-    return int((last_page + 1) * page_bytes)
+    if len(first) < _META_END.size or _META_MAGIC.unpack_from(first)[0] != _META_MAGIC_NUMBER:
+        return 0
+    return int(_META_PAGE_BYTES.unpack_from(first)[0])
+
+
+def _metas(data_file: Path) -> list[tuple[int, int]]:
+    """The last page and the transaction by each of the two meta pages, as far as they are there."""
+    page_bytes = _page_bytes(data_file)
+    if not page_bytes:
+        return []
+    with data_file.open("rb") as file:
+        pages = [os.pread(file.fileno(), _META_END.size, at) for at in (0, page_bytes)]
+    return [_META_END.unpack(page) for page in pages if len(page) == _META_END.size]
 
 
 # --- the tables ---------------------------------------------------------------------------------------------------
@@ -314,7 +390,7 @@ def _tables(path: Path, env: lmdb.Environment) -> Tables:
         version = _schema_version(path, env, txn)
         tables = _open_tables(env, txn, create=version < SCHEMA_VERSION)
         for older in range(version, SCHEMA_VERSION):
-            MIGRATIONS[older](txn, tables)
+            MIGRATIONS[older](env, txn, tables)
         if version < SCHEMA_VERSION:
             txn.put(META_SCHEMA, NUMBER.pack(SCHEMA_VERSION), db=tables.meta)
         return tables
@@ -338,4 +414,4 @@ def _schema_version(path: Path, env: lmdb.Environment, txn: "Transaction") -> in
 
 
 def _open_tables(env: lmdb.Environment, txn: "Transaction", *, create: bool) -> Tables:
-    return Tables(*(env.open_db(name.encode(), txn=txn, create=create) for name in Tables._fields))
+    return Tables(*(env.open_db(name_in_file(name), txn=txn, create=create) for name in Tables._fields))

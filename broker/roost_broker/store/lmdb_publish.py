@@ -14,8 +14,10 @@ when a site lowers it, a device keeps the slots it has.
 from typing import TYPE_CHECKING
 
 from roost_broker.store import import_refusals, refusals
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route, find_user, is_closed
+from roost_broker.store.lmdb_seal import digest as _digest
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     KIND_MESSAGE,
@@ -31,6 +33,7 @@ from roost_broker.store.lmdb_tables import (
     WITH_GROUP,
     WITH_USER,
     Tables,
+    find_number,
     keys_with_prefix,
     name_key,
     number_at_end,
@@ -54,7 +57,7 @@ _pack_pair = PAIR.pack
 _pack_scroll = SCROLL.pack
 _pack_entry = ENTRY.pack
 _pack_own_entry = OWN_ENTRY.pack
-_pack_outcome = OUTCOME.pack
+_pack_outcome = OUTCOME.pack_unsealed
 _pack_slot = SLOT.pack
 
 
@@ -84,9 +87,8 @@ def publish(batch: Batch, op: PublishMessage) -> Published:
     n = op.n
     message_id, id_text, encoded, entries = store_message(batch, op, op.device, n, route)
     own_seq = entries[0][1]
-    batch.outcomes[_pack_slot(op.device, n % device.slots)] = _pack_outcome(
-        n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest
-    )
+    outcome = _pack_outcome(n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest)
+    batch.outcomes[_pack_slot(op.device, n % device.slots)] = outcome + _digest(outcome)
     device.settled_n = max(device.settled_n, n)
     batch.changed_devices[op.device] = device
     return Published(
@@ -124,6 +126,11 @@ def _earlier(batch: Batch, op: PublishMessage, device: DeviceRow) -> Published |
     return Published(n=n, reason=_SUCCESS, retransmission=True, seq=seq, id=message_id_text(message_id), time=time)
 
 
+def unreadable(op: PublishMessage) -> Published:
+    """The answer to a message that cannot be decided on, since a record that is needed for it is damaged."""
+    return Published(n=op.n, reason=Reason.UNSPECIFIED_ERROR, settled=False)
+
+
 def kept_outcome(row: bytes | None, n: int) -> Published | None:
     """What a slot of the outcomes says of `n`; None if nothing."""
     if row is None:
@@ -138,7 +145,7 @@ def kept_outcome(row: bytes | None, n: int) -> Published | None:
 
 def _refuse(batch: Batch, op: PublishMessage, device: DeviceRow, reason: Reason) -> Published:
     """Settle `n` with a refusal."""
-    batch.outcomes[_pack_slot(op.device, op.n % device.slots)] = _pack_outcome(op.n, reason, 0, 0, 0, op.digest)
+    batch.outcomes[_pack_slot(op.device, op.n % device.slots)] = OUTCOME.pack(op.n, reason, 0, 0, 0, op.digest)
     device.settled_n = max(device.settled_n, op.n)
     batch.changed_devices[op.device] = device
     return Published(n=op.n, reason=reason)
@@ -176,6 +183,12 @@ def store_message(
 
     Returns its id, as a number and as text, the entry as bytes, and (user, seq) of each inbox, the sender's first.
     """
+    kind, peer, others = route
+    inboxes = batch.memory.inboxes
+    sender = op.sender
+    own_inbox = inboxes.get(sender) or batch.inbox(sender)
+    # All of them before anything is changed: one may have an end that cannot be read.
+    theirs = [(user, inboxes.get(user) or batch.inbox(user)) for user in others]
     message_id = batch.next_message_id
     batch.next_message_id = message_id + 1
     batch.memory.last_message_id = message_id
@@ -193,31 +206,29 @@ def store_message(
         )
     )
     size = len(encoded)
-    kind, peer, others = route
     reached = 1 + len(others)
-    batch.messages.append((id_key, encoded))
+    # Seals are made here and not by `sealed`: four calls less for a message.
+    batch.messages.append((id_key, encoded + _digest(id_key + encoded)))
 
-    inboxes = batch.memory.inboxes
-    sender = op.sender
-    inbox = inboxes.get(sender) or batch.inbox(sender)
-    if not inbox.entries:
-        batch.touch(inbox)
-    own_seq = inbox.head = inbox.head + 1
-    inbox.cumulative = cumulative = inbox.cumulative + size
-    own = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, device, n)
-    inbox.entries.append((_pack_pair(sender, own_seq), own))
-    inbox.scroll.append((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
+    if not own_inbox.entries:
+        batch.touch(own_inbox)
+    own_seq = own_inbox.head = own_inbox.head + 1
+    own_inbox.cumulative = cumulative = own_inbox.cumulative + size
+    key = _pack_pair(sender, own_seq)
+    entry = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, device, n)
+    own_inbox.entries.append((key, entry + _digest(key + entry)))
+    own_inbox.scroll.append((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
 
     peer = sender if kind == WITH_USER else peer  # a conversation with a user is named after the other of the two
     entries = [(sender, own_seq)]
-    for user in others:
-        inbox = inboxes.get(user) or batch.inbox(user)
+    for user, inbox in theirs:
         if not inbox.entries:
             batch.touch(inbox)
         seq = inbox.head = inbox.head + 1
         inbox.cumulative = cumulative = inbox.cumulative + size
-        theirs = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, reached, cumulative)
-        inbox.entries.append((_pack_pair(user, seq), theirs))
+        key = _pack_pair(user, seq)
+        entry = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, reached, cumulative)
+        inbox.entries.append((key, entry + _digest(key + entry)))
         inbox.scroll.append((_pack_scroll(user, kind, peer, seq), _NOTHING))
         entries.append((user, seq))
     return message_id, id_text, encoded, entries
@@ -232,12 +243,15 @@ def find_route(txn: "Transaction", tables: Tables, sender: int, to: str) -> Rout
             return Reason.UNKNOWN_RECIPIENT
         (user,) = NUMBER.unpack(number)
         record = txn.get(number, db=tables.users)
-        if record is not None and is_closed(user_record(record)):
+        recipient = None if record is None else user_record(record)
+        if recipient is None or recipient.name != name:
+            raise RecordDamaged("names", name.encode(), "it leads to another user, or to nobody")
+        if is_closed(recipient):
             return Reason.UNKNOWN_RECIPIENT
         if txn.get(RELATION.pack(user, RELATION_KINDS["block"], sender), db=tables.relations) is not None:
             return Reason.BLOCKED
         return Route(WITH_USER, user, () if user == sender else (user,))
-    number = txn.get(name.encode(), db=tables.group_names)
+    number = find_number(txn, tables, "group", name)
     if number is None:
         return Reason.UNKNOWN_RECIPIENT
     members = [number_at_end(key) for key in keys_with_prefix(txn, tables.members, number)]

@@ -9,12 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from roost_broker.store import lmdb_admins
-from roost_broker.store.errors import ReadFailed
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Room, used_bytes
 from roost_broker.store.lmdb_journal import read_journal
 from roost_broker.store.lmdb_publish import find_route, kept_outcome
+from roost_broker.store.lmdb_seal import SEAL_BYTES, digest, unsealed
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
@@ -34,8 +35,11 @@ from roost_broker.store.lmdb_tables import (
     WITH_USER,
     Tables,
     device_record,
+    find_number,
     group_record,
+    is_entry,
     keys_with_prefix,
+    must_be_entry,
     number_at_end,
     read_head,
     read_released,
@@ -75,14 +79,17 @@ if TYPE_CHECKING:
 
 _SIZE_FIELD = 4  # of ENTRY
 _INBOXES_FIELD = 5
+_NO_KEY = b"\xff"  # of no message
 
 
 class Reader:
-    """Reads within one transaction. Raises what the binding raises."""
+    """Reads within one transaction. Raises what the binding raises, and RecordDamaged."""
 
     def __init__(self, txn: "Transaction", tables: Tables) -> None:
         self._txn = txn
         self._tables = tables
+        self.damaged: list[RecordDamaged] = []
+        """What was found damaged, and told as such in the place of what was there."""
 
     @property
     def txn(self) -> "Transaction":
@@ -98,7 +105,7 @@ class Reader:
         first = max(after + 1, floor)
         values = self._values(user, first, min(head, first + entries_max - 1))
         values = values[: _within(values, bytes_max)]
-        entries = self._entries(range(first, first + len(values)), values)
+        entries = self._entries(user, range(first, first + len(values)), values)
         return InboxPage(head=head, floor=floor, floor_reason=reason, entries=entries)
 
     def conversation(
@@ -113,13 +120,12 @@ class Reader:
             seqs = _nearest(range(first, last + 1), limit + 1, rising=after is not None)
         else:
             seqs = self._numbers(user, conversation, first, last, limit + 1, rising=after is not None)
-        with self._txn.cursor(self._tables.inbox) as cursor:
-            values = [value for _, value in cursor.getmulti([PAIR.pack(user, seq) for seq in seqs[:limit]])]
-        if len(values) != len(seqs[:limit]):  # what is not there is left out: nothing would be in its place
-            raise ReadFailed(f"the store is damaged: not all entries of user {user} and {conversation!r} are there")
+        values = self._rows(self._tables.inbox, [PAIR.pack(user, seq) for seq in seqs[:limit]])
         kept = _within(values, bytes_max)
         page = sorted(zip(seqs[:kept], values[:kept], strict=True))
-        entries = self._entries([seq for seq, _ in page], [value for _, value in page])
+        entries = self._entries(user, [seq for seq, _ in page], [value for _, value in page])
+        if conversation is not None:
+            self._must_be_of(user, conversation, page)
         return ScrollPage(head=head, floor=floor, entries=entries, more=len(seqs) > kept)
 
     def first_of_newest(self, user: int, conversation: str | None, upto: int | None, newest: int) -> int:
@@ -182,7 +188,9 @@ class Reader:
             floor=start.floor,
             entries=head.seq - start.floor + 1,
             bytes=head.cumulative - start.cumulative,
-            oldest=None if first is None else message_time_ms(ENTRY.unpack_from(first)[0]),
+            oldest=message_time_ms(ENTRY.unpack_from(first)[0])
+            if first is not None and is_entry(first, PAIR.pack(user, start.floor))
+            else None,
         )
 
     def would_trim(self, user: int, retention: Retention, hold: Hold | None, now_ms: int) -> Floor | None:
@@ -192,7 +200,8 @@ class Reader:
     def _values(self, user: int, first: int, last: int) -> list[bytes]:
         """The values of the inbox from one number to another, every one of which is there unless the store is damaged.
 
-        With a number missing, the walk would end beyond `last`, among the entries of another user.
+        With a number missing, the walk would end beyond `last`, among the entries of another user. Then each is looked
+        for by itself, and what is not there is empty.
         """
         if last < first:
             return []
@@ -200,9 +209,28 @@ class Reader:
             values: list[bytes] = []
             if cursor.set_key(PAIR.pack(user, first)):
                 values = list(islice(cursor.iternext(keys=False), last - first + 1))
-            if cursor.key() != PAIR.pack(user, last):
-                raise ReadFailed(f"the store is damaged: entries {first} to {last} of user {user} are not all there")
-        return values
+            if cursor.key() == PAIR.pack(user, last):
+                return values
+        return self._rows(self._tables.inbox, [PAIR.pack(user, seq) for seq in range(first, last + 1)])
+
+    def _rows(self, table: "lmdb._Database", keys: list[bytes]) -> list[bytes]:
+        """The values of these keys, in their order; empty for what is not there."""
+        with self._txn.cursor(table) as cursor:
+            found = cursor.getmulti(keys)
+        if len(found) == len(keys):
+            return [value for _, value in found]
+        values = dict(found)
+        return [values.get(key, b"") for key in keys]
+
+    def _must_be_of(self, user: int, conversation: str, page: list[tuple[int, bytes]]) -> None:
+        """Raise RecordDamaged if the index has led to an entry of another conversation."""
+        prefix = self._conversation_prefix(user, conversation)
+        for seq, value in page:
+            if value and is_entry(value, PAIR.pack(user, seq)):
+                _, _, kind, peer, *_ = ENTRY.unpack_from(value)
+                if CONVERSATION.pack(user, kind, peer) != prefix:
+                    key = SCROLL.pack(*CONVERSATION.unpack(prefix or b""), seq)
+                    raise RecordDamaged("scroll", key, "the entry is of another conversation")
 
     def _numbers(self, user: int, conversation: str, first: int, last: int, count: int, *, rising: bool) -> list[int]:
         """At most `count` numbers of a conversation from `first` up or from `last` down."""
@@ -226,34 +254,42 @@ class Reader:
 
     def _conversation_prefix(self, user: int, conversation: str) -> bytes | None:
         kind, name = parse_address(conversation)
-        table = self._tables.names if kind == "user" else self._tables.group_names
-        peer = self._txn.get(name.encode(), db=table)
+        peer = find_number(self._txn, self._tables, kind, name)
         if peer is None:
             return None
         return CONVERSATION.pack(user, WITH_USER if kind == "user" else WITH_GROUP, NUMBER.unpack(peer)[0])
 
-    def _entries(self, seqs: "range | list[int]", values: list[bytes]) -> tuple[StoredEntry, ...]:
-        """Entries by their numbers and values, with the messages they refer to."""
-        with self._txn.cursor(self._tables.messages) as cursor:
-            messages = cursor.getmulti([value[:ID_BYTES] for value in values])
-        if len(messages) != len(values):
-            raise ReadFailed(f"the store is damaged: {len(values) - len(messages)} messages of a page are not there")
+    def _entries(self, user: int, seqs: "range | list[int]", values: list[bytes]) -> tuple[StoredEntry, ...]:
+        """Entries by their numbers and values, with the messages they refer to. What is damaged says so."""
+        messages = self._rows(self._tables.messages, [value[:ID_BYTES] or _NO_KEY for value in values])
         device_ids: dict[int, str | None] = {}
         entries: list[StoredEntry] = []
-        for seq, value, (_, encoded) in zip(seqs, values, messages, strict=True):
+        for seq, value, stored in zip(seqs, values, messages, strict=True):
+            key = PAIR.pack(user, seq)
+            if digest(key + value[:-SEAL_BYTES]) != value[-SEAL_BYTES:]:
+                entries.append(self._damaged_entry(seq, "inbox", key, value))
+                continue
+            encoded = stored[:-SEAL_BYTES]
+            if digest(value[:ID_BYTES] + encoded) != stored[-SEAL_BYTES:]:
+                entries.append(self._damaged_entry(seq, "messages", value[:ID_BYTES], stored))
+                continue
             if encoded == ERASED:
                 entries.append(StoredEntry(seq=seq, kind="erased", encoded=None))
                 continue
             if value[ID_BYTES] != KIND_OWN:
                 entries.append(StoredEntry(seq=seq, kind="message", encoded=encoded))
                 continue
-            device, n = OWN_ENTRY.unpack(value)[-2:]
+            device, n = OWN_ENTRY.unpack_from(value)[-2:]
             if device not in device_ids:
                 device_ids[device] = self._device_id(device)
             device_id = device_ids[device]  # None: it was forgotten since, and its count with it
             n = None if device_id is None else n
             entries.append(StoredEntry(seq=seq, kind="own", encoded=encoded, device_id=device_id, n=n))
         return tuple(entries)
+
+    def _damaged_entry(self, seq: int, table: str, key: bytes, stored: bytes) -> StoredEntry:
+        self.damaged.append(RecordDamaged(table, key) if stored else RecordDamaged(table, key, "it is not there"))
+        return StoredEntry(seq=seq, kind="damaged", encoded=None)
 
     def _device_id(self, device: int) -> str | None:
         value = self._txn.get(NUMBER.pack(device), db=self._tables.devices)
@@ -267,9 +303,8 @@ class Reader:
         wanted = NUMBER.pack(message_id)
         while low <= high:
             seq = (low + high) // 2
-            value = self._txn.get(PAIR.pack(user, seq), db=self._tables.inbox)
-            if value is None:
-                raise ReadFailed(f"the store is damaged: entry {seq} of user {user} is not there")
+            key = PAIR.pack(user, seq)
+            value = must_be_entry(self._txn.get(key, db=self._tables.inbox), key)
             if value[:ID_BYTES] == wanted:
                 return self._found(seq, value)
             if value[:ID_BYTES] < wanted:
@@ -280,7 +315,8 @@ class Reader:
 
     def _found(self, seq: int, value: bytes) -> FoundEntry:
         inboxes = ENTRY.unpack_from(value)[_INBOXES_FIELD]
-        if self._txn.get(value[:ID_BYTES], db=self._tables.messages) == ERASED:
+        stored = self._txn.get(value[:ID_BYTES], db=self._tables.messages)
+        if stored is not None and unsealed(stored, "messages", value[:ID_BYTES]) == ERASED:
             return FoundEntry(seq=seq, kind="erased", inboxes=inboxes)
         if value[ID_BYTES] != KIND_OWN:
             return FoundEntry(seq=seq, kind="message", inboxes=inboxes)
@@ -308,8 +344,9 @@ class Reader:
     def find_message(self, message_id: int) -> FoundMessage | None:
         """See `Store.find_message`."""
         key = NUMBER.pack(message_id)
-        encoded = self._txn.get(key, db=self._tables.messages)
-        if encoded is None or encoded == ERASED:
+        stored = self._txn.get(key, db=self._tables.messages)
+        encoded = ERASED if stored is None else unsealed(stored, "messages", key)
+        if encoded == ERASED:
             return None
         value = self._txn.get(key, db=self._tables.released)
         with self._txn.cursor(self._tables.messages) as cursor:
@@ -344,7 +381,10 @@ class Reader:
     def account(self, name: str) -> Account | None:
         """See `Store.account`."""
         key = self._number(self._tables.names, name)
-        return None if key is None else self._account(key)
+        account = None if key is None else self._account(key)
+        if account is not None and account.name != name:
+            raise RecordDamaged("names", name.encode(), "it leads to another user")
+        return account
 
     def _number(self, table: "lmdb._Database", name: str) -> bytes | None:
         """The number, as a key, of somebody or something with a name; nobody has the empty one, which is no key."""
@@ -369,6 +409,8 @@ class Reader:
         if key is None:
             return None
         device = device_record(self._must_have(key, self._tables.devices))
+        if device.token_digest != digest:
+            raise RecordDamaged("tokens", digest, "it leads to another device")
         return TokenOwner(account=self._account(NUMBER.pack(device.user)), device_id=device.device_id)
 
     def devices(self, user: int) -> tuple[DeviceRecord, ...]:
@@ -438,7 +480,10 @@ class Reader:
     def group(self, name: str) -> GroupRecord | None:
         """See `Store.group`."""
         key = self._number(self._tables.group_names, name)
-        return None if key is None else self._group(key)
+        group = None if key is None else self._group(key)
+        if group is not None and group.name != name:
+            raise RecordDamaged("group_names", name.encode(), "it leads to another group")
+        return group
 
     def _group(self, key: bytes) -> GroupRecord:
         group = group_record(self._must_have(key, self._tables.groups))
@@ -481,8 +526,8 @@ class Reader:
 
     def _must_have(self, key: bytes, table: "lmdb._Database") -> bytes:
         value = self._txn.get(key, db=table)
-        if value is None:  # another table says that it is there
-            raise ReadFailed(f"the store is damaged: there is no row {key.hex()}")
+        if value is None:
+            raise RecordDamaged("another table", key, "it is not there, but a row that leads to it is")
         return value
 
 
@@ -504,7 +549,8 @@ def _within(values: list[bytes], bytes_max: int) -> int:
     """How many of the first entries fit into `bytes_max`: at least one, if there is any."""
     size = 0
     for index, value in enumerate(values):
-        size += ENTRY.unpack_from(value)[_SIZE_FIELD]
+        if len(value) >= ENTRY.size:
+            size += ENTRY.unpack_from(value)[_SIZE_FIELD]
         if size > bytes_max and index:
             return index
     return len(values)

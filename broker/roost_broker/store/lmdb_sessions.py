@@ -4,7 +4,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 from roost_broker.store import refusals
-from roost_broker.store.errors import ReadFailed
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import message_id_text, next_epoch
 from roost_broker.store.journal import DeviceForgotten
 from roost_broker.store.lmdb_batch import Batch, DeviceRow
@@ -18,6 +18,7 @@ from roost_broker.store.lmdb_tables import (
     SessionRecord,
     UserRecord,
     device_record,
+    is_entry,
     keys_with_prefix,
     name_key,
     pack_record,
@@ -47,7 +48,11 @@ if TYPE_CHECKING:
 def move_cursors(batch: Batch, op: MoveCursors) -> Done:
     """Note what devices have acknowledged."""
     for number, seq in op.cursors:
-        row = batch.device(number)
+        try:
+            row = batch.device(number)
+        except RecordDamaged as error:  # those of the others must not wait for it
+            batch.damaged.append(error)
+            continue
         if row is not None:
             row.cursor = max(row.cursor, seq)
             row.last_seen = batch.now_ms
@@ -74,8 +79,8 @@ def log_in(batch: Batch, op: LogIn) -> LoggedIn | Refused:
     elif device is not None:
         _update_device(batch, number, device, op)
     row = batch.device(number)
-    if row is None:  # every device has one
-        raise ReadFailed(f"the store is damaged: device {number} has no cursor")
+    if row is None:
+        raise RecordDamaged("cursors", NUMBER.pack(number), "it is not there, but its device is")
     widen(batch, number, row)
     start_over = _must_start_over(batch, user, op)
     position = 0 if start_over else _position(batch, op)
@@ -105,9 +110,12 @@ def find_device(batch: Batch, user: int, device_id: str) -> tuple[int, DeviceRec
     """The number and record of a user's device."""
     key = batch.txn.get(name_key(user, device_id), db=batch.tables.device_ids)
     value = None if key is None else batch.txn.get(key, db=batch.tables.devices)
-    if key is None or value is None:
+    if key is None:
         return None, None
-    return NUMBER.unpack(key)[0], device_record(value)
+    device = None if value is None else device_record(value)
+    if device is None or (device.user, device.device_id) != (user, device_id):
+        raise RecordDamaged("device_ids", name_key(user, device_id), "there is no such device, or it is another")
+    return NUMBER.unpack(key)[0], device
 
 
 def _session(batch: Batch, user: int, terminal: str) -> SessionRecord | None:
@@ -196,6 +204,10 @@ def _must_start_over(batch: Batch, user: UserRecord, op: LogIn) -> bool:
     entry = batch.txn.get(PAIR.pack(op.user, op.last_seq), db=batch.tables.inbox)
     if entry is None:  # trimmed: what had the number here is not known any more
         return op.last_seq > 0 and batch.memory.was_lost(int(op.last_id, 16))
+    key = PAIR.pack(op.user, op.last_seq)
+    if not is_entry(entry, key):  # nothing says that it is another one
+        batch.damaged.append(RecordDamaged("inbox", key))
+        return False
     return op.last_id != message_id_text(NUMBER.unpack(entry[:ID_BYTES])[0])
 
 
@@ -248,9 +260,12 @@ def forget_devices(batch: Batch, op: ForgetDevices) -> Forgotten:
     forgotten: list[int] = []
     for key, value in looked_at:
         (number,) = NUMBER.unpack(key)
-        row = batch.device(number)
+        try:
+            row, device = batch.device(number), device_record(value)
+        except RecordDamaged as error:
+            batch.damaged.append(error)
+            continue
         if number not in op.keep and row is not None and row.last_seen < op.seen_before:
-            device = device_record(value)
             forget_device(batch, number, device)
             batch.note(DeviceForgotten(at=batch.now_ms, user=device.user, device=number, device_id=device.device_id))
             forgotten.append(number)

@@ -1,5 +1,7 @@
 """How the LMDB store lays its data out: named databases, keys, values and records.
 
+Every record carries a checksum (`lmdb_seal`).
+
 All keys are big-endian, so that the order of bytes is the order of numbers and everything that belongs to one user,
 device or group lies side by side. What is written for every message has a fixed layout (`struct`); records that
 change seldom are MessagePack arrays, so that a field can be added at the end.
@@ -11,11 +13,15 @@ bytes of an inbox are *cumulative*, so that no counter runs beside it.
 """
 
 import struct
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from roost_broker.store.errors import RecordDamaged
+from roost_broker.store.journal import decode_event, encode_event
+from roost_broker.store.lmdb_seal import SEAL_BYTES, SealedLayout, is_intact, record_decoder, record_encoder, sealed
 from roost_protocol.admin.route import Role
 from roost_protocol.frames import GapReason
 from roost_protocol.reasons import Reason
@@ -26,8 +32,8 @@ if TYPE_CHECKING:
     Transaction = lmdb.Transaction[bytes]
     Cursor = lmdb.Cursor[bytes]
 
-SCHEMA_VERSION = 3
-"""The layout that this file describes. 2: journal, admins, removals. 3: awaited; more in released."""
+SCHEMA_VERSION = 4
+"""The layout that this file describes. 2: journal, admins, removals. 3: awaited; more in released. 4: checksums."""
 
 NUMBER_END = 2**64 - 1
 """Larger than every number in a key."""
@@ -62,6 +68,17 @@ class Tables(NamedTuple):
     awaited: "lmdb._Database"  # kind, name of a user or group that is not here → the number that is kept; see below
 
 
+STORED_AS = MappingProxyType({"inbox": "inbox.4", "messages": "messages.4"})
+"""Tables that have another name in the file, since version 4: those that were written anew to be sealed."""
+
+
+def name_in_file(table: str, version: int = SCHEMA_VERSION) -> bytes:
+    """The name of the named database of a table in a store of this version."""
+    return (STORED_AS.get(table, table) if version >= _SEALED_SINCE else table).encode()
+
+
+_SEALED_SINCE = 4
+
 META_SCHEMA = b"schema"
 """In `meta`: NUMBER, the schema version."""
 META_LAST = b"last"
@@ -95,10 +112,27 @@ RELATION_KINDS = {"contact": 1, "block": 2}
 
 # --- values -------------------------------------------------------------------------------------------------------
 
-COUNTERS = struct.Struct(">QQQQQ")
+COUNTERS = SealedLayout(">QQQQQ", "meta")
 """The last user, device, group, epoch and message id."""
 LOST = struct.Struct(">QQ")
 """Message ids that a restoration has lost: those after the first, up to the second."""
+
+
+def read_counters(value: bytes | None) -> tuple[int, int, int, int, int]:
+    """The last numbers given, also out of a store before version 4, which did not seal them. Raises RecordDamaged."""
+    if value is None:
+        return (0, 0, 0, 0, 0)
+    if len(value) == COUNTERS.size - SEAL_BYTES:
+        value = sealed(value)
+    user, device, group, epoch, message_id = COUNTERS.unpack(value)
+    return user, device, group, epoch, message_id
+
+
+def pack_counters(counters: "tuple[int, ...]", *, like: bytes | None) -> bytes:
+    """The last numbers given, sealed unless those that were there (`like`) were not: of an older version."""
+    packed = COUNTERS.pack(*counters)
+    unsealed_before = like is not None and len(like) == COUNTERS.size - SEAL_BYTES
+    return packed[:-SEAL_BYTES] if unsealed_before else packed
 
 
 def pack_lost(lost: "tuple[tuple[int, int], ...]") -> bytes:
@@ -111,13 +145,13 @@ def unpack_lost(value: bytes) -> "tuple[tuple[int, int], ...]":
     return tuple(LOST.iter_unpack(value))
 
 
-FLOOR = struct.Struct(">QQB")
+FLOOR = SealedLayout(">QQB", "floors")
 """The first number kept, bytes of all entries before it, rule that moved it there (index into GAP_REASONS)."""
 GAP_REASONS: tuple[GapReason, ...] = ("age", "count", "bytes")
 
 ENTRY = struct.Struct(">QBBQIIQ")
 """Message id, kind of entry, kind of conversation, peer, bytes of the encoded entry, number of inboxes that got the
-message, bytes of this inbox up to and with this entry."""
+message, bytes of this inbox up to and with this entry. Sealed with its key (`lmdb_seal`), like the next."""
 OWN_ENTRY = struct.Struct(">QBBQIIQQQ")
 """The same, then device and n: of a message in its sender's inbox."""
 ID_BYTES = 8
@@ -130,20 +164,20 @@ WITH_USER = 0
 """A conversation with a user: the peer is the other user, or the user himself if he writes to himself."""
 WITH_GROUP = 1
 
-RELEASED = struct.Struct(">III")
+RELEASED = SealedLayout(">III", "released")
 """How many inboxes have let go of the message, of how many that got it, and the bytes of its encoded entry."""
-RELEASED_COUNT = struct.Struct(">I")
+RELEASED_COUNT = SealedLayout(">I", "released")
 """What version 2 wrote of these."""
 
 ERASED = b"\0"
 """In `messages`, in place of the encoded entry (a MessagePack map, whose first byte is another): it was erased. The row
-goes like any other, with the last inbox that lets go of the message."""
+goes like any other, with the last inbox that lets go of the message. Sealed with its key, as an encoded entry is."""
 
-CURSOR = struct.Struct(">QQQIQ")
+CURSOR = SealedLayout(">QQQIQ", "cursors")
 """What the device has acknowledged, its highest settled n, when it was last seen (ms), how many slots its outcomes
 have, and the n up to which an outcome that is not there was settled long ago (see `lmdb_publish`)."""
 
-OUTCOME = struct.Struct(">QBQQQ16s")
+OUTCOME = SealedLayout(">QBQQQ16s", "outcomes")
 """n, reason, seq, message id, time (ms), digest; seq, id and time are 0 if nothing was stored."""
 
 
@@ -254,23 +288,41 @@ class AdminRecord(Struct, frozen=True, array_like=True):
     created: int
 
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeError, struct.error, RecursionError, IndexError, OverflowError)
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, struct.error, RecursionError, IndexError, OverflowError)
 """What comes of decoding a key or a value that no broker wrote: the store is damaged."""
 
-pack_record = msgspec.msgpack.Encoder().encode
-"""A record as bytes."""
-user_record = msgspec.msgpack.Decoder(UserRecord).decode
-device_record = msgspec.msgpack.Decoder(DeviceRecord).decode
-session_record = msgspec.msgpack.Decoder(SessionRecord).decode
-group_record = msgspec.msgpack.Decoder(GroupRecord).decode
-admin_record = msgspec.msgpack.Decoder(AdminRecord).decode
-removal_record = msgspec.msgpack.Decoder(RemovalRecord).decode
-erased_record = msgspec.msgpack.Decoder(ErasedRecord).decode
+pack_record = record_encoder(msgspec.msgpack.Encoder().encode)
+"""A record as bytes. Those below raise RecordDamaged."""
+pack_event = record_encoder(encode_event)
+user_record = record_decoder(msgspec.msgpack.Decoder(UserRecord).decode, "users")
+device_record = record_decoder(msgspec.msgpack.Decoder(DeviceRecord).decode, "devices")
+session_record = record_decoder(msgspec.msgpack.Decoder(SessionRecord).decode, "sessions")
+group_record = record_decoder(msgspec.msgpack.Decoder(GroupRecord).decode, "groups")
+event_record = record_decoder(decode_event, "journal")
+admin_record = record_decoder(msgspec.msgpack.Decoder(AdminRecord).decode, "admins")
+removal_record = record_decoder(msgspec.msgpack.Decoder(RemovalRecord).decode, "removals")
+erased_record = record_decoder(msgspec.msgpack.Decoder(ErasedRecord).decode, "removals")
 
 
 def name_key(number: int, name: str) -> bytes:
     """The key of something of a user that has a name: a device id, a terminal type."""
     return NUMBER.pack(number) + name.encode()
+
+
+def find_number(txn: "Transaction", tables: Tables, kind: str, name: str) -> bytes | None:
+    """The number, as a key, of the user or group of this name; None if there is none. Raises RecordDamaged.
+
+    The number itself has no checksum: whoever it leads to must have the name.
+    """
+    is_user = kind == "user"
+    key = txn.get(name.encode(), db=tables.names if is_user else tables.group_names)
+    if key is None:
+        return None
+    stored = txn.get(key, db=tables.users if is_user else tables.groups)
+    found = None if stored is None else user_record(stored).name if is_user else group_record(stored).name
+    if found != name:
+        raise RecordDamaged("names" if is_user else "group_names", name.encode(), "it leads to another, or to nobody")
+    return key
 
 
 _AWAITED = {"user": b"\0", "group": b"\1"}
@@ -296,10 +348,24 @@ class Released(NamedTuple):
 
 
 def read_released(value: bytes | None) -> Released:
-    """What a row of `released` says; none: nobody has let go. Raises struct.error for one that is odd."""
+    """What a row of `released` says; none: nobody has let go. Raises RecordDamaged."""
     if value is None:
         return Released(0)
     return Released(*(RELEASED if len(value) == RELEASED.size else RELEASED_COUNT).unpack(value))
+
+
+def is_entry(stored: bytes, key: bytes) -> bool:
+    """Whether this is an inbox entry as it was written under this key."""
+    return is_intact(stored, key)
+
+
+def must_be_entry(stored: bytes | None, key: bytes) -> bytes:
+    """The inbox entry under this key. Raises RecordDamaged."""
+    if stored is None:
+        raise RecordDamaged("inbox", key, "it is not there")
+    if not is_entry(stored, key):
+        raise RecordDamaged("inbox", key)
+    return stored[:-SEAL_BYTES]
 
 
 # --- walking over keys --------------------------------------------------------------------------------------------
@@ -350,10 +416,41 @@ def read_head(txn: "Transaction", tables: Tables, user: int) -> Head:
     """Where the inbox ends: at its last entry, or just before its floor if there is none."""
     with txn.cursor(tables.inbox) as cursor:
         found = cursor.prev() if cursor.set_range(PAIR.pack(user + 1, 0)) else cursor.last()
-        if found:
-            key, value = cursor.item()
-            owner, seq = PAIR.unpack(key)
-            if owner == user:
-                return Head(seq, ENTRY.unpack_from(value)[-1])
+        if not found or not cursor.key().startswith(NUMBER.pack(user)):
+            start = read_start(txn, tables, user)
+            return Head(start.floor - 1, start.cumulative)
+        key, value = cursor.item()
+        if is_entry(value, key):
+            return Head(number_at_end(key), ENTRY.unpack_from(value)[-1])
+        return _head_at_damage(txn, tables, user, cursor)
+
+
+DAMAGED_AT_HEAD_MAX = 64
+"""Entries at the end of an inbox that may be damaged one after the other, and its head still be known."""
+
+
+def _head_at_damage(txn: "Transaction", tables: Tables, user: int, cursor: "Cursor") -> Head:
+    """The head of an inbox whose last entry is damaged.
+
+    It is known if that entry has the number which follows the one before: then its key is as it was. If it does not,
+    then the last entry has lost its number, and to go on from the one before would give that a second time. Raises
+    RecordDamaged.
+    """
+    last_key = cursor.key()
     start = read_start(txn, tables, user)
-    return Head(start.floor - 1, start.cumulative)
+    seqs: list[int] = []
+    cumulative = start.cumulative
+    expected = start.floor
+    while len(seqs) <= DAMAGED_AT_HEAD_MAX and cursor.key().startswith(NUMBER.pack(user)):
+        key, value = cursor.item()
+        if is_entry(value, key):
+            expected, cumulative = number_at_end(key) + 1, ENTRY.unpack_from(value)[-1]
+            break
+        seqs.append(number_at_end(key))
+        if not cursor.prev():
+            break
+    if seqs[::-1] != list(range(expected, expected + len(seqs))):
+        raise RecordDamaged(
+            "inbox", last_key, "it has a number that does not follow, so the end of the inbox is unknown"
+        )
+    return Head(seqs[0], cumulative)

@@ -4,15 +4,19 @@ An inbox entry says by itself what trimming needs to know: its time (in its mess
 inbox lies up to it, which conversation's scroll index it stands in, and how many inboxes got the message. So a slice
 reads only the entries that it trims, and one more for each inbox.
 
+An entry that is damaged says nothing, so it goes with the next after it that can be read, and with the number of its
+own when only the count matters. What leads from it (its scroll key, its message) stays behind: `fsck` tells.
+
 Whether an entry has to go is said by one function, `Rules.against`. Along an inbox its answer changes once, from a
 rule to None: numbers, message ids and bytes all rise. So a trim walks until it says None, and whoever only asks how
 far a trim would come (`would_trim`) finds that place by halving, however many entries lie before it.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from roost_broker.store.errors import ReadFailed
+from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.journal import InboxTrimmed
 from roost_broker.store.lmdb_batch import Batch
@@ -28,6 +32,7 @@ from roost_broker.store.lmdb_tables import (
     SCROLL,
     Head,
     Tables,
+    is_entry,
     keys_with_prefix,
     read_head,
     read_released,
@@ -41,7 +46,10 @@ if TYPE_CHECKING:
 
 
 class _Leaving(NamedTuple):
-    """An entry that is to go: its number, its scroll key, its message and how many inboxes got that."""
+    """An entry that is to go: its number, its scroll key, its message and how many inboxes got that.
+
+    Of a damaged one, nothing but its number is known: its keys are empty.
+    """
 
     seq: int
     scroll_key: bytes
@@ -101,8 +109,8 @@ def _lowest_cursor(txn: "Transaction", tables: Tables, user: int, hold: Hold) ->
     for key in keys_with_prefix(txn, tables.device_ids, NUMBER.pack(user)):
         number = txn.get(key, db=tables.device_ids)
         value = None if number is None else txn.get(number, db=tables.cursors)
-        if number is None or value is None:  # the same transaction has just shown the key, and a device has a cursor
-            raise ReadFailed(f"the store is damaged: a device of user {user} has no cursor")
+        if number is None or value is None:
+            raise RecordDamaged("cursors", number or key, "it is not there, but its device is")
         acknowledged, _, last_seen, _, _ = CURSOR.unpack(value)
         if last_seen >= hold.seen_since or NUMBER.unpack(number)[0] in hold.live:
             lowest = min(lowest, acknowledged)
@@ -118,15 +126,38 @@ def would_trim(
     rules = rules_for(txn, tables, user, head, retention, hold, now_ms)
 
     def rule(seq: int) -> GapReason | None:
-        value = txn.get(PAIR.pack(user, seq), db=tables.inbox)
-        if value is None:
-            raise ReadFailed(f"the store is damaged: entry {seq} of user {user} is not there")
-        return rules.against(seq, value)
+        return _rule(txn, tables, user, rules, seq)
 
     numbers = range(floor, head.seq + 1)
     going = bisect_left(numbers, True, key=lambda seq: rule(seq) is None)
     reason = rule(numbers[going - 1]) if going else None
     return None if reason is None else Floor(user=user, floor=floor + going, reason=reason)
+
+
+def _rule(txn: "Transaction", tables: Tables, user: int, rules: Rules, seq: int) -> GapReason | None:
+    """The rule against an entry, or against the next that can be read."""
+    for each, value in _readable(txn, tables, user, seq, rules.head.seq):
+        if value is not None:
+            return rules.against(each, value)
+    return "count" if seq <= rules.last_by_count else None
+
+
+CHUNK_ENTRIES = 32
+"""Entries read in one call, while it is not known how many of them have to go."""
+
+
+def _readable(
+    txn: "Transaction", tables: Tables, user: int, first: int, last: int
+) -> Iterator[tuple[int, bytes | None]]:
+    """Numbers and values of the entries from one to another; None for one that is damaged, or not there."""
+    with txn.cursor(tables.inbox) as cursor:
+        for begin in range(first, last + 1, CHUNK_ENTRIES):
+            seqs = range(begin, min(begin + CHUNK_ENTRIES, last + 1))
+            found = dict(cursor.getmulti([PAIR.pack(user, seq) for seq in seqs]))
+            for seq in seqs:
+                key = PAIR.pack(user, seq)
+                value = found.get(key)
+                yield seq, value if value is not None and is_entry(value, key) else None
 
 
 def trim(batch: Batch, op: Trim) -> Trimmed:
@@ -166,24 +197,26 @@ def _leaving(batch: Batch, user: int, retention: Retention, hold: Hold | None, e
     txn, tables = batch.txn, batch.tables
     inbox = batch.inbox(user)
     head = Head(inbox.head, inbox.cumulative)
-    floor = read_start(txn, tables, user).floor
+    start = read_start(txn, tables, user)
+    floor = start.floor
     rules = rules_for(txn, tables, user, head, retention, None, batch.now_ms)
     leaving: list[_Leaving] = []
-    with txn.cursor(tables.inbox) as cursor:
-        if floor > head.seq or not cursor.set_key(PAIR.pack(user, floor)) or not rules.against(floor, cursor.value()):
-            return leaving
-        if hold is not None and batch.has_room():  # looked up only when something would go
-            rules = rules_for(txn, tables, user, head, retention, hold, batch.now_ms)
-        for seq in range(floor, min(head.seq, floor + entries_max - 1) + 1):
-            value = cursor.value()
-            reason = rules.against(seq, value)
-            if reason is None:
-                break
-            message_id, _, kind, peer, size, inboxes, cumulative = ENTRY.unpack_from(value)
-            scroll_key = SCROLL.pack(user, kind, peer, seq)
-            leaving.append(_Leaving(seq, scroll_key, NUMBER.pack(message_id), inboxes, size, cumulative, reason))
-            if not cursor.next():
-                break
+    if floor > head.seq or not _rule(txn, tables, user, rules, floor):
+        return leaving
+    if hold is not None and batch.has_room():  # looked up only when something would go
+        rules = rules_for(txn, tables, user, head, retention, hold, batch.now_ms)
+    cumulative = start.cumulative
+    for seq, value in _readable(txn, tables, user, floor, min(head.seq, floor + entries_max - 1)):
+        reason = _rule(txn, tables, user, rules, seq) if value is None else rules.against(seq, value)
+        if reason is None:
+            break
+        if value is None:
+            batch.damaged.append(RecordDamaged("inbox", PAIR.pack(user, seq)))
+            leaving.append(_Leaving(seq, b"", b"", 0, 0, cumulative, reason))
+            continue
+        message_id, _, kind, peer, size, inboxes, cumulative = ENTRY.unpack_from(value)
+        scroll_key = SCROLL.pack(user, kind, peer, seq)
+        leaving.append(_Leaving(seq, scroll_key, NUMBER.pack(message_id), inboxes, size, cumulative, reason))
     return leaving
 
 
@@ -195,13 +228,11 @@ def _remove(batch: Batch, user: int, leaving: list[_Leaving]) -> None:
         FLOOR.pack(last.seq + 1, last.cumulative, GAP_REASONS.index(last.reason)),
         db=tables.floors,
     )
-    with txn.cursor(tables.inbox) as cursor:
-        cursor.set_key(PAIR.pack(user, leaving[0].seq))
-        for _ in leaving:
-            cursor.delete()  # and on to the next
     for entry in leaving:
-        txn.delete(entry.scroll_key, db=tables.scroll)
-        _release(batch, entry)
+        txn.delete(PAIR.pack(user, entry.seq), db=tables.inbox)
+        if entry.message_key:
+            txn.delete(entry.scroll_key, db=tables.scroll)
+            _release(batch, entry)
 
 
 def _release(batch: Batch, entry: _Leaving) -> None:

@@ -10,6 +10,7 @@ entries can never be taken for those of a later one with the same name. Times ar
 
 from msgspec import Struct
 
+from roost_broker.store.errors import CommitRefused
 from roost_broker.store.journal import Event
 from roost_protocol.admin.route import Role
 from roost_protocol.frames import EntryKind, GapReason
@@ -411,7 +412,9 @@ class Trimmed(Struct, frozen=True, kw_only=True):
 
 OperationResult = (
     Refused | Done | Published | Sent | LoggedIn | Ended | Forgotten | UserCreated | Trimmed | JournalTrimmed
-)
+    | CommitRefused
+)  # fmt: skip
+"""CommitRefused in the place of a result: this operation alone was not done, since a record for it is damaged."""
 
 
 # --- what reading gives -------------------------------------------------------------------------------------------
@@ -597,3 +600,5 @@ class StoreStatistics(Struct, frozen=True, kw_only=True):
     entries: int
     journal: int
     """Records."""
+    damaged: int = 0
+    """Records that were found damaged when they were read, since the store was opened, each counted once."""

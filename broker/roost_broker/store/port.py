@@ -49,7 +49,8 @@ class Store(Protocol):
 
     Synchronous: `commit` is called by one writer at a time (in a thread), the reads by any thread, also while a
     commit is under way; each sees the state after some whole commit. Nothing here waits for anything but the disk.
-    Every read may raise ReadFailed.
+    Every read may raise ReadFailed. An entry that is damaged is read as such (kind `damaged`), and what else is damaged
+    raises RecordDamaged: nothing is ever given out that is not what was stored.
 
     **Invariant:** within one incarnation of an inbox, the numbers are 1..head without a hole, and head never goes back.
     **Invariant:** when `commit` returns, everything that it returned is durable.
@@ -60,7 +61,9 @@ class Store(Protocol):
         """Apply the operations in order, in one durable transaction; return one result for each.
 
         `now_ms` is the time that messages and sessions get; message ids rise even if it goes back. Raises
-        CommitRefused (nothing changed) or OutcomeUnknown.
+        CommitRefused (nothing changed) or OutcomeUnknown. An operation that needs a record which is damaged is refused
+        alone: its result is a CommitRefused (of a message, an unsettled UNSPECIFIED_ERROR); the others are done, then
+        perhaps in several transactions.
         """
         ...
 

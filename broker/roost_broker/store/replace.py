@@ -18,11 +18,11 @@ import lmdb
 
 from roost_broker.store.backup import check_backup
 from roost_broker.store.backup_check import check_pages
-from roost_broker.store.errors import CopyFailed, StoreUnusable
+from roost_broker.store.errors import CopyFailed, RecordDamaged, StoreUnusable
 from roost_broker.store.ids import last_message_id
 from roost_broker.store.lmdb_copy import copy_environment, copy_failed
 from roost_broker.store.lmdb_open import DATA_FILE, fsync_folder, held, opened_to_read
-from roost_broker.store.lmdb_tables import COUNTERS, META_LAST, META_LOST, pack_lost, unpack_lost
+from roost_broker.store.lmdb_tables import META_LAST, META_LOST, pack_counters, pack_lost, read_counters, unpack_lost
 from roost_broker.store.port import Watch
 from roost_protocol.admin.backup import BackupRecord
 from roost_protocol.limits import MIB
@@ -135,8 +135,8 @@ def _copy_file(source: Path, new: Path, record: BackupRecord) -> None:
 
 def _counters(data: Path) -> Counters | None:
     """The last numbers that the store in this folder has given; None if that cannot be read any more."""
-    with suppress(StoreUnusable, lmdb.Error), opened_to_read(data) as store, store.env.begin() as txn:
-        return COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=store.tables["meta"]))
+    with suppress(StoreUnusable, RecordDamaged, lmdb.Error), opened_to_read(data) as store, store.env.begin() as txn:
+        return read_counters(txn.get(META_LAST, db=store.tables["meta"]))
     return None
 
 
@@ -157,14 +157,17 @@ def _begin_after(file: Path, at_least: Counters) -> None:
         ) as env:  # fmt: skip
             meta = env.open_db(b"meta", create=False)
             with env.begin(write=True) as txn:
-                own = COUNTERS.unpack(txn.get(META_LAST, bytes(COUNTERS.size), db=meta))
+                stored = txn.get(META_LAST, db=meta)
+                own = read_counters(stored)
                 begin = tuple(map(max, own, at_least))
-                txn.put(META_LAST, COUNTERS.pack(*begin), db=meta)
+                txn.put(META_LAST, pack_counters(begin, like=stored), db=meta)
                 if begin[-1] > own[-1]:
                     lost = unpack_lost(txn.get(META_LOST, b"", db=meta))
                     txn.put(META_LOST, pack_lost((*lost, (own[-1], begin[-1]))), db=meta)
     except (OSError, lmdb.Error) as error:
         raise copy_failed(f"cannot write {file}", error) from error
+    except RecordDamaged as error:
+        raise CopyFailed(f"{file} is damaged: {error}", Reason.UNSPECIFIED_ERROR) from error
 
 
 def _put_aside(data: Path, now_ms: int) -> Path:

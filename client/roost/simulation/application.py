@@ -67,7 +67,9 @@ class Application:
 
     def _take_message(self, message: Message) -> None:
         self._follows(message.seq, message.seq)
-        if message.erased:
+        if message.damaged:
+            self._complain(f"was told that {message.seq} is damaged, and nothing damages the store here")
+        if message.erased or message.damaged:
             return
         if self.holds.setdefault(message.seq, message.id) != message.id:
             self._complain(f"was handed {message.id} at {message.seq}, where {self.holds[message.seq]} was before")

@@ -49,7 +49,7 @@ class InboxExplained(Told, frozen=True, kw_only=True):
 
     user: str
     seq: int | None
-    state: Literal["kept", "erased", "trimmed"]
+    state: Literal["kept", "erased", "damaged", "trimmed"]
     text: str
     devices: tuple[DeviceExplained, ...]
 

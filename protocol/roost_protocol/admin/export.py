@@ -64,13 +64,15 @@ class ExportedEntry(Told, frozen=True, kw_only=True, omit_defaults=True):
 class Exported(Told, frozen=True, kw_only=True, omit_defaults=True):
     """One record."""
 
-    kind: Literal["account", "device", "group", "contact", "block", "entry", "end"]
+    kind: Literal["account", "device", "group", "contact", "block", "entry", "damaged", "end"]
     account: ExportedAccount | None = None
     device: DeviceRow | None = None
     group: str | None = None
     contact: str | None = None
     block: str | None = None
     entry: ExportedEntry | None = None
+    damaged: int | None = None
+    """The number of an entry that the store cannot read any more: it is not in the export."""
     end: int | None = None
 
 

@@ -50,6 +50,8 @@ class Health(Told, frozen=True, kw_only=True):
     """For how long the commit under way has been; 0 if there is none."""
     last_commit_ago_ms: int | None
     """How long ago the last commit succeeded; None: none has yet."""
+    commit_refused: str = ""
+    """Why the last commit was not done: no space, a disk that takes no writes; empty if it was."""
     retention_lag_ms: int
     """How long ago retention should have ended a walk that has not ended."""
     store_used_bytes: int
@@ -58,6 +60,8 @@ class Health(Told, frozen=True, kw_only=True):
     disk_free_bytes: int | None
     """On the file system of the data folder; None if that cannot be told."""
     disk_bytes: int | None
+    store_damaged: int = 0
+    """Records that were found damaged when they were read, since the start, each counted once."""
     certificate_expires: int | None = None
     """When the certificate of the listeners ends (Unix time, ms); None: they have none, and encrypt nothing."""
 

@@ -35,13 +35,14 @@ class InboxQuery(Asked, frozen=True, kw_only=True):
 class InboxEntry(Told, frozen=True, kw_only=True, omit_defaults=True):
     """One entry. `bytes` are those of the entry as stored; `time` is Unix time in ms.
 
-    `message` is from somebody else, `own` from this user, `erased` has only its number left. A `gap` is no entry: the
+    `message` is from somebody else, `own` from this user, `erased` has only its number left, and so has
+    `damaged`: the store cannot read it any more. A `gap` is no entry: the
     numbers `seq` to `last` are gone, by the rule `reason`. `text` and `data` (base64) are there only where bodies are
     asked for.
     """
 
     seq: int
-    kind: Literal["message", "own", "erased", "gap"]
+    kind: Literal["message", "own", "erased", "damaged", "gap"]
     time: int = 0
     sender: str = field(default="", name="from")
     to: str = ""

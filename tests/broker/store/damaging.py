@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from broker.store.world import SMALL_LIMITS, World, seeded
 from roost_broker.store.lmdb import LmdbStore
-from roost_broker.store.lmdb_tables import ENTRY, NUMBER, OWN_ENTRY, PAIR, Tables, pack_record
+from roost_broker.store.lmdb_seal import SEAL_BYTES, sealed
+from roost_broker.store.lmdb_tables import ENTRY, NUMBER, OWN_ENTRY, PAIR, Tables, name_in_file, pack_record
 from roost_broker.store.operations import (
     CreateGroup,
     EndSession,
@@ -27,12 +28,14 @@ from roost_protocol.reasons import Reason
 if TYPE_CHECKING:
     from struct import Struct
 
+    from roost_broker.store.lmdb_seal import SealedLayout
     from roost_broker.store.lmdb_tables import Transaction
 
 ALICE, BOB, CAROL, DAVE = 1, 2, 3, 4
 PHONE, PC, BOBS, CAROLS = 1, 2, 3, 4
 """Devices: two of Alice's, one of Bob's, one of Carol's. Dave's is forgotten."""
 TEAM, PAIR_OF_TWO = 1, 2
+SEALED_WITH_KEY = ("inbox", "messages")
 NOBODY = 77
 """A number that was never given."""
 
@@ -78,18 +81,24 @@ class Rows:
         self._tables = tables
 
     def get(self, table: str, key: bytes) -> bytes:
-        """A row that is there."""
+        """A row that is there; of inboxes and messages, without its seal."""
         value = self._txn.get(key, db=self._tables[table])
         assert value is not None, (table, key)
-        return value
+        return value[:-SEAL_BYTES] if table in SEALED_WITH_KEY else value
 
     def keys(self, table: str) -> list[bytes]:
         """Every key."""
         return [key for key, _ in self._txn.cursor(self._tables[table])]
 
     def put(self, table: str, key: bytes, value: bytes = b"") -> None:
-        """Add or overwrite a row."""
-        self._txn.put(key, value, db=self._tables[table])
+        """Add or overwrite a row; of inboxes and messages, with a seal that fits."""
+        self._txn.put(key, sealed(value, key) if table in SEALED_WITH_KEY else value, db=self._tables[table])
+
+    def flip(self, table: str, key: bytes, bit: int) -> None:
+        """Change one bit of what is stored, seal and all."""
+        value = bytearray(self._txn.get(key, db=self._tables[table]) or b"")
+        value[bit // 8] ^= 1 << bit % 8
+        self._txn.put(key, bytes(value), db=self._tables[table])
 
     def delete(self, table: str, key: bytes) -> None:
         """Remove a row that is there."""
@@ -99,7 +108,7 @@ class Rows:
         """Remove every row."""
         self._txn.drop(self._tables[table], delete=False)
 
-    def edit(self, table: str, key: bytes, layout: "Struct", **fields: int) -> None:
+    def edit(self, table: str, key: bytes, layout: "Struct | SealedLayout", **fields: int) -> None:
         """Change fields of a row by their places: `_3=…`."""
         values = list(layout.unpack(self.get(table, key)))
         for name, value in fields.items():
@@ -129,6 +138,6 @@ class Rows:
 def damaging(path: Path) -> Iterator[Rows]:
     """The rows of the store in this folder; what is done to them is in the file when the block is left."""
     with lmdb.open(os.fspath(path), max_dbs=64, map_size=1 << 30, sync=False) as env:
-        tables = {name: env.open_db(name.encode(), create=False) for name in Tables._fields}
+        tables = {name: env.open_db(name_in_file(name), create=False) for name in Tables._fields}
         with env.begin(write=True) as txn:
             yield Rows(txn, tables)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import lmdb
 
-from roost_broker.store.journal import decode_event, subjects
+from roost_broker.store.journal import subjects
+from roost_broker.store.lmdb_seal import unsealed
 from roost_broker.store.lmdb_tables import (
     CURSOR,
     ENTRY,
@@ -23,6 +24,8 @@ from roost_broker.store.lmdb_tables import (
     SUBJECT,
     Tables,
     device_record,
+    event_record,
+    name_in_file,
     name_key,
     removal_record,
     user_record,
@@ -33,13 +36,15 @@ Rows = dict[bytes, bytes]
 
 
 def read_tables(path: Path) -> dict[str, Rows]:
-    """Every row of every table."""
+    """Every row of every table; of inboxes and messages, without their seals, which must fit."""
     with lmdb.open(os.fspath(path), max_dbs=64, readonly=True) as env:
         tables: dict[str, Rows] = {}
         for name in Tables._fields:
-            table = env.open_db(name.encode(), create=False)
+            table = env.open_db(name_in_file(name), create=False)
             with env.begin(table) as txn:
                 tables[name] = dict(txn.cursor())
+            if name in ("inbox", "messages"):
+                tables[name] = {key: unsealed(value, name, key) for key, value in tables[name].items()}
     return tables
 
 
@@ -129,7 +134,7 @@ def _check_journal(tables: dict[str, Rows]) -> None:
     found = {
         SUBJECT.pack(*subject) + key
         for key, value in tables["journal"].items()
-        for subject in subjects(decode_event(value))
+        for subject in subjects(event_record(value))
     }
     assert set(tables["journal_subjects"]) == found
 

@@ -22,7 +22,7 @@ from roost_broker.store.fsck_inboxes import SLICE_ENTRIES
 from roost_broker.store.fsck_messages import SLICE_MESSAGES
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.lmdb_open import READERS_MAX
-from roost_broker.store.lmdb_tables import NUMBER, PAIR, SCROLL, WITH_USER, Tables
+from roost_broker.store.lmdb_tables import NUMBER, PAIR, SCROLL, WITH_USER, Tables, name_in_file
 from roost_broker.store.operations import CreateGroup, CreateUser, MoveCursors, Operation, Retention, SendMessage, Trim
 from roost_protocol.admin.fsck import Finding, FsckProgress, FsckVerdict
 from roost_protocol.limits import FINDINGS_MAX, Limits
@@ -181,7 +181,7 @@ def test_a_check_stops_with_so_many_findings(large: Path) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[lmdb.Environment, Tables]]:
     with lmdb.open(os.fspath(path), max_dbs=64, readonly=True) as env:
-        yield env, Tables(*(env.open_db(name.encode(), create=False) for name in Tables._fields))
+        yield env, Tables(*(env.open_db(name_in_file(name), create=False) for name in Tables._fields))
 
 
 def test_a_check_that_is_closed_lets_its_snapshot_go(tmp_path: Path) -> None:

@@ -6,23 +6,29 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import lmdb.verify
 import pytest
 
-from broker.store.tables import read_tables
+from broker.store.damaging import make_store
+from broker.store.tables import check_tables, read_tables
 from broker.store.world import SMALL_LIMITS, World, seeded
 from roost_broker.store import StoreUnusable
+from roost_broker.store.fsck_folder import walk_folder
 from roost_broker.store.lmdb import LmdbStore
-from roost_broker.store.lmdb_open import DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE
-from roost_broker.store.lmdb_tables import META_SCHEMA, SCHEMA_VERSION, Tables
+from roost_broker.store.lmdb_open import DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE, opened_to_read
+from roost_broker.store.lmdb_seal import SEAL_BYTES
+from roost_broker.store.lmdb_seal_all import SEALED
+from roost_broker.store.lmdb_tables import META_LAST, META_SCHEMA, SCHEMA_VERSION, Tables, name_in_file
+from roost_protocol.admin.fsck import Finding
 
 FILES = (DATA_FILE, ENGINE_LOCK_FILE, LOCK_FILE)
 
 
-def open_store(path: Path) -> LmdbStore:
-    return LmdbStore(path, limits=SMALL_LIMITS, random=seeded())
+def open_store(path: Path, **more: Any) -> LmdbStore:
+    return LmdbStore(path, limits=SMALL_LIMITS, random=seeded(), **more)
 
 
 def filled(path: Path, messages: int = 200) -> None:
@@ -208,13 +214,56 @@ TABLES_OF_VERSION_1 = {
 }  # fmt: skip
 
 
+def take_seals_off(path: Path) -> None:
+    """Make the tables of a store as version 3 had them."""
+    with lmdb.open(os.fspath(path), max_dbs=64, map_size=1 << 30) as env:
+        for name in Tables._fields:
+            there = env.begin().get(name_in_file(name)) is not None
+            if not there:
+                continue
+            table = env.open_db(name_in_file(name))
+            older = env.open_db(name.encode()) if name_in_file(name) != name.encode() else table
+            with env.begin(write=True) as txn:
+                rows = list(txn.cursor(table))
+                txn.drop(table, delete=older is not table)
+                for key, value in rows:
+                    is_sealed = name in (*SEALED, "inbox", "messages") or (name, key) == ("meta", META_LAST)
+                    txn.put(key, value[:-SEAL_BYTES] if is_sealed else value, db=older)
+
+
+def test_an_unsealed_version_is_migrated_and_is_what_it_was(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    before = {name: dict(rows) for name, rows in read_tables(tmp_path).items()}
+    take_seals_off(tmp_path)
+    with_schema(tmp_path, (3).to_bytes(8, "big"))
+    with opened_to_read(tmp_path) as stopped:
+        assert stopped.version == 3
+        assert set(stopped.tables) == set(Tables._fields)
+    open_store(tmp_path).close()
+    assert read_tables(tmp_path) == before
+    check_tables(tmp_path)
+    assert not [event for event in walk_folder(tmp_path) if isinstance(event, Finding)]
+
+
+def test_an_upgrade_without_room_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    filled(tmp_path, messages=2_000)
+    take_seals_off(tmp_path)
+    with_schema(tmp_path, (3).to_bytes(8, "big"))
+    with pytest.raises(StoreUnusable, match=r"cannot upgrade the store .* raise store.map_bytes") as error:
+        open_store(tmp_path, map_bytes=(tmp_path / DATA_FILE).stat().st_size)
+    assert error.value.exit_status == 78
+    open_store(tmp_path).close()
+    assert problems(tmp_path) == []
+
+
 def test_an_older_version_is_migrated_and_keeps_everything(tmp_path: Path) -> None:
     filled(tmp_path)
     with lmdb.open(os.fspath(tmp_path), max_dbs=64) as env:
         for name in set(Tables._fields) - TABLES_OF_VERSION_1:
-            table = env.open_db(name.encode(), create=False)
+            table = env.open_db(name_in_file(name), create=False)
             with env.begin(write=True) as txn:
                 txn.drop(table)
+    take_seals_off(tmp_path)
     with_schema(tmp_path, (1).to_bytes(8, "big"))
     for _ in range(2):
         store = open_store(tmp_path)
@@ -309,7 +358,7 @@ def test_a_damaged_file(tmp_path: Path, damage: Callable[[Path], None]) -> None:
 def test_a_table_is_missing(tmp_path: Path) -> None:
     filled(tmp_path)
     with lmdb.open(os.fspath(tmp_path), max_dbs=64) as env:
-        inbox = env.open_db(b"inbox")
+        inbox = env.open_db(name_in_file("inbox"))
         with env.begin(write=True) as txn:
             txn.drop(inbox)
     assert refused(tmp_path).exit_status == 74
