@@ -68,7 +68,7 @@ class Connection:
                     break
         except RemoteProtocolError as violation:
             self.state = State.CLOSED
-            events.append(violation)
+            events.append(violation.detached())
         if self.closed:
             self._buffer.clear()
         return events
@@ -83,7 +83,7 @@ class Connection:
             self._received(frame)
         except RemoteProtocolError as violation:
             self.state = State.CLOSED
-            return [violation]
+            return [violation.detached()]
         return [frame]
 
     def break_off(self, violation: RemoteProtocolError) -> list[Event]:
@@ -92,7 +92,7 @@ class Connection:
             return []
         self.state = State.CLOSED
         self._buffer.clear()
-        return [violation]
+        return [violation.detached()]
 
     def receive_eof(self) -> list[Event]:
         """The peer closed its side. Inside a frame that is a violation; otherwise there is no event."""

@@ -7,6 +7,8 @@
     └── RemoteProtocolError   the other side said it; carries the reason code to close the connection with
 """
 
+from typing import Self
+
 from roost_protocol.reasons import Reason
 
 
@@ -28,6 +30,14 @@ class RemoteProtocolError(ProtocolError):
         super().__init__(f"{text} ({reason.phrase}, 0x{reason:02X})")
         self.reason = reason
         self.text = text
+
+    def detached(self) -> Self:
+        """The same without where it was raised, and from what: an event that is kept in a list keeps no frames alive.
+
+        The frames would keep that list, and all that was there when it was raised, until the collector finds them.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
     def __eq__(self, other: object) -> bool:
         """Two violations are the same when they say the same: events of a stream are compared in tests."""

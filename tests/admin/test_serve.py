@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -335,3 +336,19 @@ def test_a_file_of_something_else(data: Path, content: bytes) -> None:
     (data / "data.mdb").write_bytes(content)
     status, line = refused(data.parent, "--data", str(data))
     assert (status, "damaged" in line) == (EX_IOERR, True)
+
+
+def test_the_soft_bound_of_descriptors_is_raised(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = 300
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    try:
+        small = f"{CHEAP}[limits]\nconnections_max = 100\nconnections_before_login_max = 9\n"
+        with RunningBroker(tmp_path, config=small) as broker:
+            fewer = resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE)
+        with RunningBroker(tmp_path) as broker:
+            more = resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert fewer == (few, hard)
+    assert more[0] > few

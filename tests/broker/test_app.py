@@ -3,6 +3,7 @@
 import socket
 import stat
 import struct
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -160,6 +161,17 @@ async def test_the_admin_api_on_a_network_and_its_audit_log(tmp_path: Path) -> N
         await http(broker.admin_address, "/readyz")
     async with Broker(settings) as broker:
         assert (await http(broker.admin_address, "/v1/status", token)).startswith(b"HTTP/1.1 200"), "it is kept"
+
+
+async def test_whoever_keeps_admins_waiting_gives_up_his_place(tmp_path: Path) -> None:
+    """A stranger needs no token to open a connection; he must not keep those out who have one."""
+    settings = config(tmp_path, admin_listen="127.0.0.1:0", limits=Limits(http_connections_max=2, http_timeout_s=600))
+    async with Broker(settings) as broker, AsyncExitStack() as idle:
+        host, _, port = broker.admin_address.rpartition(":")
+        for _ in range(4):
+            await idle.enter_async_context(await trio.open_tcp_stream(host, int(port)))
+        with trio.fail_after(60):
+            assert (await http(broker.admin_address, "/readyz")).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_web_listener_of_its_own(tmp_path: Path) -> None:

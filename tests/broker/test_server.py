@@ -181,6 +181,37 @@ async def test_what_is_gone_leaves_nothing_for_the_collector(house: House) -> No
     assert left.count(Session) == left.count(Link) == 1
 
 
+WRONG = {
+    "no length": bytes(5),
+    "no frame": b"\0\0\0\3\1\xc1\xc1",
+    "cut off": b"\0\0\0",
+    "too long": b"\xff" * 4,
+    "before CONNECT": codec.encode(Ping()),
+}
+
+
+@pytest.mark.parametrize("said", WRONG.values(), ids=WRONG)
+@in_house()
+async def test_who_broke_the_protocol_leaves_nothing_either(house: House, said: bytes) -> None:
+    """The violation is an exception, which knows the frames it came through, in which it is kept."""
+    gc.collect()
+    before = {id(there) for there in connections()}
+    gc.disable()
+    try:
+        for _ in range(3):
+            stranger = await house.dial()
+            await stranger.stream.send_all(said)
+            await stranger.stream.send_eof()
+            await stranger.expect(Disconnect)
+            await stranger.stream.aclose()
+            del stranger
+        await trio.sleep(20)
+        left = [type(there) for there in connections() if id(there) not in before]
+    finally:
+        gc.enable()
+    assert not left
+
+
 @in_house()
 async def test_a_peer_that_does_not_close_is_closed(house: House) -> None:
     """It was told; it goes on talking, and does not go."""

@@ -2,8 +2,8 @@
 
 A case is: which table, which of its rows (2 bytes), what is done (put another value, patch the one that is there,
 remove it, add it under another key), whether its seal is made to fit, and the bytes to do it with. Whatever it is, a
-read fails as reads may
-(`ReadFailed`) or gives something, a check finds or does not, and a commit is done, refused, or not known to be done.
+read fails as reads may (`ReadFailed`) or gives something, a check finds or does not, and a commit is done, refused, or
+not known to be done.
 """
 
 import shutil

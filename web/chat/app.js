@@ -210,6 +210,11 @@ export class App {
   }
 
   #entry(message) {
+    if (message.kind === "damaged") {
+      // Nobody knows of which conversation it is: shown as what is missing anywhere.
+      this.#all(() => this.model.gap({ kind: "gap", seq: message.seq, last: message.seq, reason: "damaged" }));
+      return;
+    }
     const isRead = this.talk.isRead(message.conversation);
     const conversation = this.model.take(message, isRead);
     if (!conversation) return;

@@ -86,6 +86,7 @@ const GAP_WHY = {
   age: "they were older than this server keeps messages",
   count: "the server keeps only so many messages",
   bytes: "the server keeps only so much",
+  damaged: "the server can no longer read it",
 };
 
 /** What is said where entries are missing. */
