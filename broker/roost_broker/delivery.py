@@ -24,7 +24,8 @@ import trio
 from roost_broker.offload import Offload
 from roost_broker.store import ReadFailed, Store
 from roost_broker.store.account_operations import Notice
-from roost_broker.store.operations import Floor, InboxPage, Published, PublishMessage, Sent
+from roost_broker.store.operations import Floor, Published, PublishMessage, Sent
+from roost_broker.store.readings import InboxPage
 from roost_protocol import codec
 from roost_protocol.frames import Disconnect, EntryKind, Gap
 from roost_protocol.limits import KIB, Limits

@@ -21,7 +21,8 @@ from roost_broker.link import Link
 from roost_broker.metrics import LOGIN_REFUSED
 from roost_broker.session import Session
 from roost_broker.store import CommitRefused, ReadFailed, Store
-from roost_broker.store.operations import Account, LoggedIn, LogIn, Operation, Refused
+from roost_broker.store.operations import LoggedIn, LogIn, Operation, Refused
+from roost_broker.store.readings import Account
 from roost_broker.vouching import NotVouched, Vouched, vouched_for
 from roost_protocol.errors import RemoteProtocolError
 from roost_protocol.frames import PROTOCOL_VERSION, Connack, Connect, Disconnect, Granted, Origin

@@ -18,12 +18,12 @@ from roost_broker.store.operations import (
     ChangeMembers,
     CreateGroup,
     EndSession,
-    GroupRecord,
     Operation,
     Refused,
     SetPassword,
     SetRelation,
 )
+from roost_broker.store.readings import GroupRecord
 from roost_protocol import codec
 from roost_protocol.frames import (
     Deliver,

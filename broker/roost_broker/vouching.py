@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from roost_broker.config import USER_SIGN, TlsConfig
 from roost_broker.sign_on import JwtRefused, SignedOn
-from roost_broker.store.operations import Account, CreateUser, UserCreated
+from roost_broker.store.operations import CreateUser, UserCreated
+from roost_broker.store.readings import Account
 from roost_broker.transport import PeerCertificate
 from roost_protocol.frames import Connect
 from roost_protocol.reasons import Reason

@@ -21,8 +21,9 @@ from roost_benchmarks.prepared import (
 from roost_broker.accounts import token_digest
 from roost_broker.store.lmdb import LmdbStore
 from roost_broker.store.memory import MemoryStore
-from roost_broker.store.operations import LoggedIn, LogIn, StoredEntry
+from roost_broker.store.operations import LoggedIn, LogIn
 from roost_broker.store.port import Store
+from roost_broker.store.readings import StoredEntry
 from roost_protocol.codec import decode_entry
 from roost_protocol.frames import Entry
 from roost_protocol.limits import Limits

@@ -32,7 +32,8 @@ from roost_broker.offload import InlineOffload, Offload
 from roost_broker.session import Session
 from roost_broker.store import Store
 from roost_broker.store.memory import MemoryStore
-from roost_broker.store.operations import CreateUser, InboxPage, Operation, OperationResult
+from roost_broker.store.operations import CreateUser, Operation, OperationResult
+from roost_broker.store.readings import InboxPage
 from roost_broker.transport.memory import MemoryListener, MemoryStream
 from roost_protocol import Connection, RemoteProtocolError, Role
 from roost_protocol.frames import Connack, Connect, Deliver, Disconnect, Frame, Ping, Pong, Puback, Publish

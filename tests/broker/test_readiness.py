@@ -13,7 +13,7 @@ from roost_broker.offload import InlineOffload
 from roost_broker.readiness import ReadinessCheck
 from roost_broker.store import CommitRefused, ReadFailed
 from roost_broker.store.memory import MemoryStore
-from roost_broker.store.operations import StoreStatistics
+from roost_broker.store.readings import StoreStatistics
 from roost_protocol.limits import Limits
 
 SMALL = MemoryStore(limits=Limits(), random=Random(1), map_bytes=2_000, reserve_bytes=500)  # noqa: S311  # for ids

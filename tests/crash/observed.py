@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from roost_broker.store import Store
 from roost_broker.store.errors import ReadFailed
-from roost_broker.store.operations import ConversationMark, GroupRecord, InboxSize, ScrollPage, StoredEntry, UserRow
+from roost_broker.store.readings import ConversationMark, GroupRecord, InboxSize, ScrollPage, StoredEntry, UserRow
 from roost_protocol.limits import MIB
 
 DAMAGED: Final = "damaged"

@@ -25,7 +25,6 @@ from roost_broker.store.lmdb_seal import SEAL_BYTES, is_intact, sealed
 from roost_broker.store.lmdb_tables import Tables, name_in_file
 from roost_broker.store.operations import (
     ChangeMembers,
-    ConversationMark,
     CreateGroup,
     CreateUser,
     LoggedIn,
@@ -37,6 +36,7 @@ from roost_broker.store.operations import (
     SendMessage,
     Trim,
 )
+from roost_broker.store.readings import ConversationMark
 
 MAP_BYTES = 64 * 1024 * 1024
 _SHM = Path("/dev/shm")  # noqa: S108 - made there by mkdtemp, for ourselves alone

@@ -21,7 +21,8 @@ from roost_broker.store import CommitRefused, Store, memory, memory_operations
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import InboxEntry, State
-from roost_broker.store.operations import InboxPage, LogIn, Operation, OperationResult, Published, PublishMessage
+from roost_broker.store.operations import LogIn, Operation, OperationResult, Published, PublishMessage
+from roost_broker.store.readings import InboxPage
 from roost_protocol.frames import Gap, Origin
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason

@@ -9,7 +9,8 @@ from roost_broker.accounts import PasswordsBusy, PasswordUnfit
 from roost_broker.administration.near import near_names, nobody
 from roost_broker.batcher import Settle, settle_nothing
 from roost_broker.store import CommitRefused
-from roost_broker.store.operations import Account, Operation, Refused
+from roost_broker.store.operations import Operation, Refused
+from roost_broker.store.readings import Account
 from roost_protocol.admin.route import Route
 from roost_protocol.names import AddressKind, check_name
 from roost_protocol.reasons import Reason

@@ -6,7 +6,8 @@ from roost_broker.administration.acts import Act, Acts, NotDone
 from roost_broker.store import CommitRefused, Store
 from roost_broker.store.account_operations import ForgetDevice
 from roost_broker.store.account_operations import TokenRow as Token
-from roost_broker.store.operations import Account, DeviceRecord, Done, Ended, EndSession, Floor
+from roost_broker.store.operations import Done, Ended, EndSession, Floor
+from roost_broker.store.readings import Account, DeviceRecord
 from roost_protocol.admin.devices import (
     DEVICES_FORGET,
     DEVICES_LIST,

@@ -26,7 +26,7 @@ from roost_broker.store.journal import (
     number_time_ms,
     user_subject,
 )
-from roost_broker.store.operations import Account, FoundEntry, FoundMessage, InboxPage
+from roost_broker.store.readings import Account, FoundEntry, FoundMessage, InboxPage
 from roost_protocol.admin.explain import (
     EXPLAIN_ENTRY,
     EXPLAIN_MESSAGE,

@@ -8,7 +8,7 @@ from roost_broker.administration.devices import device_rows
 from roost_broker.store import Store
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.import_operations import EntryOrigin
-from roost_broker.store.operations import Account, InboxPage, StoredEntry
+from roost_broker.store.readings import Account, InboxPage, StoredEntry
 from roost_protocol.admin.export import EXPORT, ErasedEntry, Exported, ExportedAccount, ExportedEntry
 from roost_protocol.admin.route import PROGRAM, Caller, Route
 from roost_protocol.codec import decode_entry

@@ -22,7 +22,8 @@ from roost_broker.store.import_operations import (
     ImportSource,
     OpenImport,
 )
-from roost_broker.store.operations import Account, ChangeMembers, Done, Operation, Refused, SetRelation
+from roost_broker.store.operations import ChangeMembers, Done, Operation, Refused, SetRelation
+from roost_broker.store.readings import Account
 from roost_protocol.admin.export import ExportedEntry
 from roost_protocol.admin.imports import (
     IMPORT_BEGIN,

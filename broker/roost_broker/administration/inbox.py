@@ -9,7 +9,7 @@ from heapq import nlargest
 from typing import Any
 
 from roost_broker.administration.acts import Act, Acts, NotDone
-from roost_broker.store.operations import ConversationCount, ConversationMark, InboxPage, StoredEntry
+from roost_broker.store.readings import ConversationCount, ConversationMark, InboxPage, StoredEntry
 from roost_protocol.admin.inbox import (
     INBOX_BODIES,
     INBOX_SHOW,

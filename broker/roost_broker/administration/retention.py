@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from roost_broker.administration.acts import Act, Acts, NotDone
 from roost_broker.retention import Walk
 from roost_broker.store import CommitRefused
-from roost_broker.store.operations import Account, DeviceRecord, Floor, Hold
+from roost_broker.store.operations import Floor, Hold
 from roost_broker.store.operations import Retention as Rules
+from roost_broker.store.readings import Account, DeviceRecord
 from roost_protocol.admin.retention import (
     RETENTION_PLAN,
     RETENTION_RUN,

@@ -6,16 +6,8 @@ from roost_broker.administration.acts import Act, Acts, NotDone, check
 from roost_broker.administration.devices import device_rows
 from roost_broker.store import CommitRefused
 from roost_broker.store.account_operations import SetDisabled
-from roost_broker.store.operations import (
-    Account,
-    CreateUser,
-    Done,
-    Ended,
-    EndSession,
-    Refused,
-    SetPassword,
-    UserCreated,
-)
+from roost_broker.store.operations import CreateUser, Done, Ended, EndSession, Refused, SetPassword, UserCreated
+from roost_broker.store.readings import Account
 from roost_protocol.admin.route import FIRST_PAGE, PROGRAM, Caller, Paging, Route
 from roost_protocol.admin.users import (
     USERS_CREATE,

@@ -59,24 +59,14 @@ from roost_broker.store.lmdb_copy import copy_environment
 from roost_broker.store.lmdb_open import DATA_FILE, open_folder
 from roost_broker.store.lmdb_tables import DECODE_ERRORS
 from roost_broker.store.operations import (
-    Account,
     AddAdmin,
-    AdminRecord,
     ChangeMembers,
-    ConversationCounts,
-    ConversationMark,
     CreateGroup,
     CreateUser,
-    DeviceRecord,
     EndSession,
     Floor,
     ForgetDevices,
-    FoundEntry,
-    FoundMessage,
-    GroupRecord,
     Hold,
-    InboxPage,
-    InboxSize,
     LogIn,
     MoveCursors,
     Operation,
@@ -85,18 +75,30 @@ from roost_broker.store.operations import (
     PublishMessage,
     RemoveAdmin,
     Retention,
-    ScrollPage,
     SendMessage,
     SetPassword,
     SetRelation,
-    StoreStatistics,
-    TokenOwner,
     Trim,
     TrimJournal,
-    UserRow,
     WriteJournal,
 )
 from roost_broker.store.port import CheckEvent, Copier
+from roost_broker.store.readings import (
+    Account,
+    AdminRecord,
+    ConversationCounts,
+    ConversationMark,
+    DeviceRecord,
+    FoundEntry,
+    FoundMessage,
+    GroupRecord,
+    InboxPage,
+    InboxSize,
+    ScrollPage,
+    StoreStatistics,
+    TokenOwner,
+    UserRow,
+)
 from roost_protocol.limits import MIB, Limits
 from roost_protocol.names import AddressKind
 from roost_protocol.reasons import Reason

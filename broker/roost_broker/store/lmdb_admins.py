@@ -7,7 +7,8 @@ from roost_broker.store import refusals
 from roost_broker.store.lmdb_batch import Batch
 from roost_broker.store.lmdb_tables import AdminRecord as Row
 from roost_broker.store.lmdb_tables import Tables, admin_record, pack_record
-from roost_broker.store.operations import AddAdmin, AdminRecord, Done, Refused, RemoveAdmin
+from roost_broker.store.operations import AddAdmin, Done, Refused, RemoveAdmin
+from roost_broker.store.readings import AdminRecord
 
 if TYPE_CHECKING:
     from roost_broker.store.lmdb_tables import Transaction

@@ -17,7 +17,7 @@ from roost_broker.store import import_refusals, refusals
 from roost_broker.store.errors import RecordDamaged
 from roost_broker.store.ids import message_id_text
 from roost_broker.store.lmdb_batch import Batch, DeviceRow, Route, find_user, is_closed
-from roost_broker.store.lmdb_seal import digest as _digest
+from roost_broker.store.lmdb_seal import checksum as _checksum
 from roost_broker.store.lmdb_tables import (
     ENTRY,
     KIND_MESSAGE,
@@ -88,7 +88,7 @@ def publish(batch: Batch, op: PublishMessage) -> Published:
     message_id, id_text, encoded, entries = store_message(batch, op, op.device, n, route)
     own_seq = entries[0][1]
     outcome = _pack_outcome(n, _SUCCESS_CODE, own_seq, message_id, batch.now_ms, op.digest)
-    batch.outcomes[_pack_slot(op.device, n % device.slots)] = outcome + _digest(outcome)
+    batch.outcomes[_pack_slot(op.device, n % device.slots)] = outcome + _checksum(outcome)
     device.settled_n = max(device.settled_n, n)
     batch.changed_devices[op.device] = device
     return Published(
@@ -208,7 +208,7 @@ def store_message(
     size = len(encoded)
     reached = 1 + len(others)
     # Seals are made here and not by `sealed`: four calls less for a message.
-    batch.messages.append((id_key, encoded + _digest(id_key + encoded)))
+    batch.messages.append((id_key, encoded + _checksum(id_key + encoded)))
 
     if not own_inbox.entries:
         batch.touch(own_inbox)
@@ -216,7 +216,7 @@ def store_message(
     own_inbox.cumulative = cumulative = own_inbox.cumulative + size
     key = _pack_pair(sender, own_seq)
     entry = _pack_own_entry(message_id, KIND_OWN, kind, peer, size, reached, cumulative, device, n)
-    own_inbox.entries.append((key, entry + _digest(key + entry)))
+    own_inbox.entries.append((key, entry + _checksum(key + entry)))
     own_inbox.scroll.append((_pack_scroll(sender, kind, peer, own_seq), _NOTHING))
 
     peer = sender if kind == WITH_USER else peer  # a conversation with a user is named after the other of the two
@@ -228,7 +228,7 @@ def store_message(
         inbox.cumulative = cumulative = inbox.cumulative + size
         key = _pack_pair(user, seq)
         entry = _pack_entry(message_id, KIND_MESSAGE, kind, peer, size, reached, cumulative)
-        inbox.entries.append((key, entry + _digest(key + entry)))
+        inbox.entries.append((key, entry + _checksum(key + entry)))
         inbox.scroll.append((_pack_scroll(user, kind, peer, seq), _NOTHING))
         entries.append((user, seq))
     return message_id, id_text, encoded, entries

@@ -4,6 +4,7 @@ Inboxes are dense, so a page is one walk over as many values as there are number
 messages it refers to are then fetched in one call, in the order of their ids, which is the order of the page.
 """
 
+import hmac
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from roost_broker.store.journal import JournalPage, Subject
 from roost_broker.store.lmdb_batch import Room, used_bytes
 from roost_broker.store.lmdb_journal import read_journal
 from roost_broker.store.lmdb_publish import find_route, kept_outcome
-from roost_broker.store.lmdb_seal import SEAL_BYTES, digest, unsealed
+from roost_broker.store.lmdb_seal import SEAL_BYTES, checksum, unsealed
 from roost_broker.store.lmdb_tables import (
     CONVERSATION,
     CURSOR,
@@ -47,23 +48,19 @@ from roost_broker.store.lmdb_tables import (
     user_record,
 )
 from roost_broker.store.lmdb_trim import would_trim
-from roost_broker.store.operations import (
-    NO_DEVICE,
+from roost_broker.store.operations import NO_DEVICE, Floor, Hold, Published, Retention
+from roost_broker.store.readings import (
     Account,
     AdminRecord,
     ConversationCount,
     ConversationCounts,
     ConversationMark,
     DeviceRecord,
-    Floor,
     FoundEntry,
     FoundMessage,
     GroupRecord,
-    Hold,
     InboxPage,
     InboxSize,
-    Published,
-    Retention,
     ScrollPage,
     StoredEntry,
     TokenOwner,
@@ -266,11 +263,11 @@ class Reader:
         entries: list[StoredEntry] = []
         for seq, value, stored in zip(seqs, values, messages, strict=True):
             key = PAIR.pack(user, seq)
-            if digest(key + value[:-SEAL_BYTES]) != value[-SEAL_BYTES:]:
+            if checksum(key + value[:-SEAL_BYTES]) != value[-SEAL_BYTES:]:
                 entries.append(self._damaged_entry(seq, "inbox", key, value))
                 continue
             encoded = stored[:-SEAL_BYTES]
-            if digest(value[:ID_BYTES] + encoded) != stored[-SEAL_BYTES:]:
+            if checksum(value[:ID_BYTES] + encoded) != stored[-SEAL_BYTES:]:
                 entries.append(self._damaged_entry(seq, "messages", value[:ID_BYTES], stored))
                 continue
             if encoded == ERASED:
@@ -409,7 +406,7 @@ class Reader:
         if key is None:
             return None
         device = device_record(self._must_have(key, self._tables.devices))
-        if device.token_digest != digest:
+        if not hmac.compare_digest(device.token_digest or b"", digest):
             raise RecordDamaged("tokens", digest, "it leads to another device")
         return TokenOwner(account=self._account(NUMBER.pack(device.user)), device_id=device.device_id)
 

@@ -21,7 +21,7 @@ from roost_broker.store.errors import RecordDamaged
 SEAL_BYTES = 8
 """What stands behind a record."""
 
-digest = xxh3_64_digest
+checksum = xxh3_64_digest
 """For whoever puts a seal on, or looks at one, where a call more would be felt."""
 
 T = TypeVar("T")
@@ -29,19 +29,19 @@ T = TypeVar("T")
 
 def sealed(record: bytes, key: bytes = b"") -> bytes:
     """A record as it is stored. With `key`, it is sealed to its place."""
-    return record + digest(key + record)
+    return record + checksum(key + record)
 
 
 def is_intact(stored: bytes, key: bytes = b"") -> bool:
     """Whether a stored record is what was sealed (with the same `key`)."""
-    return digest(key + stored[:-SEAL_BYTES]) == stored[-SEAL_BYTES:]
+    return checksum(key + stored[:-SEAL_BYTES]) == stored[-SEAL_BYTES:]
 
 
 def unsealed(stored: bytes, table: str, key: bytes = b"") -> bytes:
     """The record in what is stored. Raises RecordDamaged."""
     record = stored[:-SEAL_BYTES]
-    if digest(key + record) != stored[-SEAL_BYTES:]:
-        raise RecordDamaged(table, key, mark=digest(stored))
+    if checksum(key + record) != stored[-SEAL_BYTES:]:
+        raise RecordDamaged(table, key, mark=checksum(stored))
     return record
 
 

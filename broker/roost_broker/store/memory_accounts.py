@@ -7,7 +7,6 @@ from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import Group, Relation, State, replace
 from roost_broker.store.noted import group_changed, relation_changed
 from roost_broker.store.operations import (
-    Account,
     ChangeMembers,
     CreateGroup,
     CreateUser,
@@ -17,6 +16,7 @@ from roost_broker.store.operations import (
     SetRelation,
     UserCreated,
 )
+from roost_broker.store.readings import Account
 
 
 def create_user(state: State, op: CreateUser, batch: Batch) -> UserCreated | Refused:

@@ -5,7 +5,8 @@ import hmac
 from roost_broker.store import refusals
 from roost_broker.store.memory_operations import Batch
 from roost_broker.store.memory_state import State, first
-from roost_broker.store.operations import AddAdmin, AdminRecord, Done, Refused, RemoveAdmin
+from roost_broker.store.operations import AddAdmin, Done, Refused, RemoveAdmin
+from roost_broker.store.readings import AdminRecord
 
 
 def add_admin(state: State, op: AddAdmin, batch: Batch) -> Done | Refused:

@@ -16,7 +16,8 @@ from roost_broker.store.import_operations import (
 from roost_broker.store.memory_operations import Batch, append
 from roost_broker.store.memory_state import Conversation, Importing, InboxEntry, Start, State, replace
 from roost_broker.store.noted import user_imported
-from roost_broker.store.operations import Account, Done, Refused
+from roost_broker.store.operations import Done, Refused
+from roost_broker.store.readings import Account
 
 
 def begin_import(state: State, op: BeginImport, batch: Batch) -> ImportBegun | Refused:

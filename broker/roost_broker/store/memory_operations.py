@@ -26,7 +26,6 @@ from roost_broker.store.memory_state import (
 from roost_broker.store.noted import session_ended, session_opened
 from roost_broker.store.operations import (
     NO_DEVICE,
-    Account,
     Done,
     Ended,
     EndSession,
@@ -47,6 +46,7 @@ from roost_broker.store.operations import (
     Trim,
     Trimmed,
 )
+from roost_broker.store.readings import Account
 from roost_protocol.codec import encode_entry
 from roost_protocol.frames import Entry
 from roost_protocol.limits import Limits

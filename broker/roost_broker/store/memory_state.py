@@ -16,7 +16,8 @@ from msgspec import Struct, field
 from roost_broker.store.ids import message_time_ms
 from roost_broker.store.import_operations import ImportSource
 from roost_broker.store.journal import AnyEvent, next_number
-from roost_broker.store.operations import Account, AdminRecord, Hold, Owner, Retention
+from roost_broker.store.operations import Hold, Owner, Retention
+from roost_broker.store.readings import Account, AdminRecord
 from roost_protocol.frames import GapReason
 from roost_protocol.names import AddressKind, parse_address
 from roost_protocol.reasons import Reason

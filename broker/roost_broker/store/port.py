@@ -7,23 +7,18 @@ from typing import Protocol
 from roost_broker.store.account_operations import GroupHolders, Removal, TokenPage, TokenRow
 from roost_broker.store.import_operations import EntryOrigin
 from roost_broker.store.journal import JournalPage, Subject
-from roost_broker.store.operations import (
+from roost_broker.store.operations import Floor, Hold, Operation, OperationResult, Published, Retention
+from roost_broker.store.readings import (
     Account,
     AdminRecord,
     ConversationCounts,
     ConversationMark,
     DeviceRecord,
-    Floor,
     FoundEntry,
     FoundMessage,
     GroupRecord,
-    Hold,
     InboxPage,
     InboxSize,
-    Operation,
-    OperationResult,
-    Published,
-    Retention,
     ScrollPage,
     StoreStatistics,
     TokenOwner,

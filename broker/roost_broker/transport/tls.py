@@ -6,6 +6,7 @@ is kept here, at most one record at a time, and the piece of plain text it came 
 whoever sends offers it again, waits for room, and pending bytes are never forgotten (see `Transport.try_send`).
 """
 
+import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from typing import Any
 import trio
 
 from roost_broker.transport.port import ConnectionLost, HandshakeFailed, Listener, PeerCertificate, Transport
+
+_log = logging.getLogger(__name__)
 
 RECORD_BYTES = 16 * 1024
 """Plain text in one record: the most that TLS allows (RFC 8446, 5.1)."""
@@ -163,6 +166,7 @@ class TlsTransport:
                 pass
             except ssl.SSLError as error:
                 self._try_flush()  # the alert that tells the peer
+                _log.debug("%s: no handshake: %s", self.address, _text(error))
                 raise HandshakeFailed(_text(error)) from error
             else:
                 self._check_resumed()

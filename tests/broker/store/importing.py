@@ -15,7 +15,8 @@ from roost_broker.store.import_operations import (
     OpenImport,
 )
 from roost_broker.store.memory import MemoryStore
-from roost_broker.store.operations import Account, Operation, StoredEntry
+from roost_broker.store.operations import Operation
+from roost_broker.store.readings import Account, StoredEntry
 from roost_protocol.codec import encode_entry
 from roost_protocol.frames import Entry
 

@@ -43,7 +43,6 @@ from roost_broker.store.memory import MemoryStore
 from roost_broker.store.operations import (
     AddAdmin,
     ChangeMembers,
-    ConversationMark,
     CreateGroup,
     CreateUser,
     Done,
@@ -68,6 +67,7 @@ from roost_broker.store.operations import (
     Trimmed,
     WriteJournal,
 )
+from roost_broker.store.readings import ConversationMark
 from roost_protocol.codec import decode_entry
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason

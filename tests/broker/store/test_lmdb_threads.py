@@ -5,7 +5,8 @@ from pathlib import Path
 
 from broker.store.world import World, seeded
 from roost_broker.store.lmdb import LmdbStore
-from roost_broker.store.operations import InboxPage, Retention, Trim
+from roost_broker.store.operations import Retention, Trim
+from roost_broker.store.readings import InboxPage
 from roost_protocol.limits import Limits
 
 BATCHES = 60

@@ -5,16 +5,8 @@ import re
 import pytest
 
 from broker.store.world import World, reason_of
-from roost_broker.store.operations import (
-    Account,
-    ChangeMembers,
-    CreateGroup,
-    CreateUser,
-    Done,
-    GroupRecord,
-    SetPassword,
-    SetRelation,
-)
+from roost_broker.store.operations import ChangeMembers, CreateGroup, CreateUser, Done, SetPassword, SetRelation
+from roost_broker.store.readings import Account, GroupRecord
 from roost_protocol.reasons import Reason
 
 # --- accounts -----------------------------------------------------------------------------------------------------

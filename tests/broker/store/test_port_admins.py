@@ -3,7 +3,8 @@
 import pytest
 
 from broker.store.world import World, reason_of
-from roost_broker.store.operations import AddAdmin, AdminRecord, Done, RemoveAdmin
+from roost_broker.store.operations import AddAdmin, Done, RemoveAdmin
+from roost_broker.store.readings import AdminRecord
 from roost_protocol.admin.route import Role
 from roost_protocol.limits import Limits
 from roost_protocol.reasons import Reason

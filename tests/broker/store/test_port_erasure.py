@@ -20,13 +20,8 @@ from roost_broker.store.account_operations import (
     Told,
     erased_text,
 )
-from roost_broker.store.operations import (
-    ChangeMembers,
-    CreateGroup,
-    Retention,
-    StoredEntry,
-    Trim,
-)
+from roost_broker.store.operations import ChangeMembers, CreateGroup, Retention, Trim
+from roost_broker.store.readings import StoredEntry
 from roost_protocol.codec import decode_entry
 from roost_protocol.reasons import Reason
 

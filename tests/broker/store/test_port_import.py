@@ -39,9 +39,9 @@ from roost_broker.store.operations import (
     Retention,
     SendMessage,
     SetRelation,
-    StoredEntry,
     Trim,
 )
+from roost_broker.store.readings import StoredEntry
 from roost_protocol.admin.fsck import Finding
 from roost_protocol.codec import encode_entry
 from roost_protocol.frames import Entry
@@ -535,7 +535,7 @@ def test_whoever_is_not_here_is_the_same_for_all(world: World) -> None:
 
 
 def mark() -> Any:
-    from roost_broker.store.operations import ConversationMark
+    from roost_broker.store.readings import ConversationMark
 
     return ConversationMark()
 

@@ -1,14 +1,8 @@
 """What an admin can see of an inbox without reading it: its size, its conversations, where the newest begin."""
 
 from broker.store.world import World
-from roost_broker.store.operations import (
-    ConversationCount,
-    ConversationMark,
-    CreateGroup,
-    InboxSize,
-    Retention,
-    Trim,
-)
+from roost_broker.store.operations import CreateGroup, Retention, Trim
+from roost_broker.store.readings import ConversationCount, ConversationMark, InboxSize
 
 
 def two_sided(world: World) -> int:

@@ -11,8 +11,8 @@ from roost_broker.store.operations import (
     MoveCursors,
     Published,
     SetRelation,
-    StoredEntry,
 )
+from roost_broker.store.readings import StoredEntry
 from roost_protocol.codec import decode_entry
 from roost_protocol.reasons import Reason
 

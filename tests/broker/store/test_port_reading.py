@@ -3,18 +3,8 @@
 import pytest
 
 from broker.store.world import SMALL_LIMITS, World
-from roost_broker.store.operations import (
-    CreateGroup,
-    ForgetDevices,
-    FoundEntry,
-    InboxPage,
-    Published,
-    Retention,
-    ScrollPage,
-    SetRelation,
-    StoredEntry,
-    Trim,
-)
+from roost_broker.store.operations import CreateGroup, ForgetDevices, Published, Retention, SetRelation, Trim
+from roost_broker.store.readings import FoundEntry, InboxPage, ScrollPage, StoredEntry
 from roost_protocol.codec import decode_entry
 from roost_protocol.reasons import Reason
 

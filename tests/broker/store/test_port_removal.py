@@ -27,7 +27,6 @@ from roost_broker.store.operations import (
     Done,
     EndSession,
     Floor,
-    InboxSize,
     MoveCursors,
     Refused,
     Retention,
@@ -35,6 +34,7 @@ from roost_broker.store.operations import (
     SetRelation,
     Trim,
 )
+from roost_broker.store.readings import InboxSize
 from roost_protocol.reasons import Reason
 
 EMPTY = InboxSize(floor=1, head=0, entries=0, bytes=0, oldest=None)

@@ -22,7 +22,8 @@ from roost_broker.session import Session
 from roost_broker.store import CommitRefused, OutcomeUnknown, Store, memory, memory_operations
 from roost_broker.store.memory import MemoryStore
 from roost_broker.store.memory_state import InboxEntry, State
-from roost_broker.store.operations import InboxPage, OperationResult, PublishMessage
+from roost_broker.store.operations import OperationResult, PublishMessage
+from roost_broker.store.readings import InboxPage
 from roost_protocol.limits import Limits
 
 Patch = pytest.MonkeyPatch
