@@ -157,9 +157,8 @@ class Siege:
         await self._phase("after")
         await trio.sleep(CALM_S)
         until = trio.current_time() + GIVES_BACK_S
-        while (now := has(self.broker.process.pid)) and trio.current_time() < until:
-            if now.rss_bytes - self._watcher.before.rss_bytes <= self._may_keep_bytes:
-                break
+        most = self._watcher.before.rss_bytes + self._may_keep_bytes
+        while (now := has(self.broker.process.pid)).rss_bytes > most and trio.current_time() < until:
             await trio.sleep(ASK_EVERY_S)
         self._counted_after = await self.metrics()
         return now
