@@ -158,7 +158,10 @@ class Siege:
         await trio.sleep(CALM_S)
         until = trio.current_time() + GIVES_BACK_S
         most = self._watcher.before.rss_bytes + self._may_keep_bytes
-        while (now := has(self.broker.process.pid)).rss_bytes > most and trio.current_time() < until:
+        while True:
+            now = has(self.broker.process.pid)
+            if now.rss_bytes <= most or trio.current_time() > until:
+                break
             await trio.sleep(ASK_EVERY_S)
         self._counted_after = await self.metrics()
         return now
