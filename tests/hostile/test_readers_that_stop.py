@@ -25,8 +25,8 @@ LIMITS = {"write_timeout_s": WRITE_TIMEOUT_S}
 
 DEFAULT = Limits()
 READER_BYTES_MAX = DEFAULT.write_buffer_bytes_max + DEFAULT.frame_bytes_max + DEFAULT.tail_bytes_max
-"""What a device that reads nothing may cost, the only one of its user: a full buffer, the answer that filled it, and his
-newest entries."""
+"""What a device that reads nothing may cost, the only one of its user: a full buffer, the answer that filled it, and
+his newest entries."""
 BESIDE_BYTES = 24 * MIB
 
 NARROW = 4 * KIB
