@@ -1,5 +1,6 @@
 """`make fuzz`: what it prints, what it keeps, and that it finds something where something is."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +68,9 @@ def test_what_is_no_target(capsys: pytest.CaptureFixture[str]) -> None:
 def test_atheris_searches_and_counts_places(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="there is no wheel of atheris for this machine")
     command = [sys.executable, "-m", "fuzz.explore", "connection", "-runs=300", "-print_final_stats=1", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    path = os.pathsep.join((str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])))
+    env = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
     assert "stat::number_of_executed_units: 300" in done.stderr
     assert "cov: " in done.stderr
     assert list(tmp_path.iterdir()), "nothing new was reached"

@@ -1,5 +1,6 @@
 """One hostile connection: a bare socket, from an address of its own, that does and hears whatever a test says."""
 
+import math
 import socket
 import struct
 from contextlib import suppress
@@ -162,6 +163,15 @@ class Peer:
         if how != LEFT_OPEN and self.heard and isinstance(last := self.heard[-1], Disconnect | Connack):
             how = Reason.of(last.reason).name.lower()
         return End(how, after_s)
+
+    async def drip(self, data: bytes, every_s: float, within_s: float) -> End:
+        """Send this again and again, until the broker closes."""
+        until = trio.current_time() + within_s
+        while (now := trio.current_time()) < until:
+            with trio.move_on_at(min(now + every_s, until)):
+                return await self.end(math.inf)
+            await self.send(data)
+        return End(LEFT_OPEN, now - self.opened_at)
 
     def say_end(self) -> None:
         """Send nothing more."""

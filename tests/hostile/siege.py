@@ -177,7 +177,9 @@ class Siege:
 
     def judge(self, told: Told, at_last: Has) -> None:
         """Hold what was felt, counted and measured against what is promised."""
-        self._count(told)
+        self.closed = self._grown("roost_connections_closed_total")
+        self.refused = self._grown("roost_connections_refused_total")
+        left = self.closed.pop("device_left", 0)
         figures = Figures(
             name=self.name,
             before=told.phases["before"],
@@ -196,12 +198,11 @@ class Siege:
         assert grown <= bound, f"memory grew by {grown / MIB:.1f} MiB; the bound is {bound / MIB:.1f}"
         assert kept <= self._may_keep_bytes, f"{kept / MIB:.1f} MiB stayed, of {grown / MIB:.1f} MiB"
         assert figures.fds_kept <= FDS_SLACK, f"{figures.fds_kept} descriptors stayed"
+        self._check_counts(told, left)
 
-    def _count(self, told: Told) -> None:
-        self.closed = self._grown("roost_connections_closed_total")
-        self.refused = self._grown("roost_connections_refused_total")
+    def _check_counts(self, told: Told, left: int) -> None:
+        """Hold what the broker has counted against what the peers have seen; `left`: so many devices said goodbye."""
         log_ins = sum(phase.log_ins for name, phase in told.phases.items() if name != "before")
-        left = self.closed.pop("device_left", 0)
         # One log-in may have begun before the counters were first read, or have come after they were last.
         assert abs(left - log_ins) <= 2 or self.log_ins_may_wait, f"{left} left, {log_ins} healthy log-ins"
         if self._expected is not None:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 SESSIONS = PEERS
 USERS = tuple(f"sleeper-{number}" for number in range(-(-SESSIONS // len(TERMINAL_TYPES))))
 
-KEEPALIVE_S = 10 if FULL else 5
+KEEPALIVE_S = 10 if FULL else 2
 """What devices ask for; closed after 1.5 times that."""
 
 LOGGING_IN_MAX = 40

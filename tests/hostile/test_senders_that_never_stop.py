@@ -16,9 +16,9 @@ from roost_protocol.limits import KIB, MIB, Limits
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
-SENDERS = max(PEERS // 100, 4)
+SENDERS = max(PEERS // 100, 3)
 
-ATTACK_S = 20.0 if FULL else 2.0
+ATTACK_S = 20.0 if FULL else 1.0
 """Those that are never closed go on for so long."""
 
 DEFAULT = Limits()

@@ -11,7 +11,15 @@ import trio
 
 from hostile.peers import LEFT_OPEN, End, Peer
 from hostile.siege import FULL, PEERS, Siege, besieged
-from hostile.test_before_login import BESIDE_BYTES, CONNECT, LIMITS, LOGIN_TIMEOUT_S, STRANGER_BYTES_MAX, WITHIN_S
+from hostile.test_before_login import (
+    BESIDE_BYTES,
+    CONNECT,
+    LATE_S,
+    LIMITS,
+    LOGIN_TIMEOUT_S,
+    STRANGER_BYTES_MAX,
+    WITHIN_S,
+)
 from roost_protocol.limits import KIB
 from roost_protocol.websocket import BINARY, JSON
 
@@ -19,7 +27,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 WEB = ("--web", "127.0.0.1:0")
 
-HTTP_TIMEOUT_S = 30 if FULL else 3
+HTTP_TIMEOUT_S = 30 if FULL else 2
 WEB_LIMITS = LIMITS | {"http_timeout_s": HTTP_TIMEOUT_S, "web_connections_max": 512 if FULL else 50}
 
 HTTP_BYTES_MAX = 64 * KIB
@@ -63,10 +71,7 @@ async def drips(siege: Siege, number: int) -> End:
     """Sends the head of a request drop by drop, and never the end of it."""
     with await siege.dial_web(number) as peer:
         await peer.send(HEAD)
-        while True:
-            with trio.move_on_after(1):
-                return await peer.end(WITHIN_S)
-            await peer.send(b"X-A: b\r\n")
+        return await peer.drip(b"X-A: b\r\n", 1, HTTP_TIMEOUT_S + LATE_S)
 
 
 async def test_requests_drop_by_drop(tmp_path: Path) -> None:
@@ -83,7 +88,7 @@ async def test_requests_drop_by_drop(tmp_path: Path) -> None:
             for number in range(PEERS):
                 nursery.start_soon(one, number)
             await trio.sleep(1)
-            for number in range(5):
+            for number in range(3):
                 served.append(await is_served(siege, PEERS + number))
         after = await siege.metrics()
     assert all(served)
@@ -176,22 +181,14 @@ async def in_endless_fragments(siege: Siege, number: int) -> None:
     json = number % 2 == 0
     with await opened(siege, number, JSON if json else BINARY) as peer:
         await peer.send(frame(TEXT if json else BINARY_BEGINS, b""))
-        while True:
-            with trio.move_on_after(0.5):
-                await peer.end(WITHIN_S)
-                break
-            await peer.send(frame(CONTINUES, b"") * 20 + frame(CONTINUES, b" " if json else b""))
+        await peer.drip(frame(CONTINUES, b"") * 20 + frame(CONTINUES, b" " if json else b""), 0.5, WITHIN_S)
         assert b"not logged in within" in peer.raw, peer.raw
 
 
 async def pings(siege: Siege, number: int) -> None:
     """Only pings."""
     with await opened(siege, number) as peer:
-        while True:
-            with trio.move_on_after(0.5):
-                await peer.end(WITHIN_S)
-                break
-            await peer.send(frame(PING, b"x" * 100) * 20)
+        await peer.drip(frame(PING, b"x" * 100) * 20, 0.5, WITHIN_S)
         assert b"not logged in within" in peer.raw, peer.raw
 
 

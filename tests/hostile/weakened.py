@@ -121,7 +121,8 @@ def no_refusal_of_two_lengths() -> None:
         event = await read(self)
         headers = getattr(event, "headers", ())
         if any(name == b"transfer-encoding" for name, _ in headers):
-            vars(event)["headers"] = [(name, value) for name, value in headers if name != b"content-length"]
+            kept = [(name, value) for name, value in headers if name != b"content-length"]
+            object.__setattr__(event, "headers", kept)
         return event
 
     patch(http_server._Exchange, "_event", without_length)
