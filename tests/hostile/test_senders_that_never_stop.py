@@ -24,8 +24,10 @@ ATTACK_S = 20.0 if FULL else 1.0
 DEFAULT = Limits()
 SENDER_BYTES_MAX = DEFAULT.write_buffer_bytes_max + DEFAULT.frame_bytes_max + DEFAULT.publish_max * 2 * KIB
 """What a sender may cost: what it does not read, a frame that is not whole, and its unsettled publishes."""
-BESIDE_BYTES = 64 * MIB
-"""The queue of the batcher (32 MiB), and the batch under way."""
+QUEUE_BYTES = 4 * MIB
+BESIDE_BYTES = 24 * MIB
+"""The queue of the batcher, smaller than by default so that a sender who is not held back shows, and the batch under
+way."""
 
 BODY = "x" * KIB
 
@@ -45,7 +47,7 @@ async def test_publishing_without_reading_what_is_answered(tmp_path: Path) -> No
             if not await peer.say(Publish(n=n, to="user/nobody-home", text=BODY)):
                 return
 
-    limits = LIMITS | {"write_buffer_bytes_max": 64 * KIB}
+    limits = LIMITS | {"write_buffer_bytes_max": 64 * KIB, "queue_bytes_max": QUEUE_BYTES}
     async with besieged(tmp_path, "publishing without reading", limits=limits, users=users) as siege:
         siege.memory_bound_bytes = SENDERS * SENDER_BYTES_MAX + BESIDE_BYTES
         peers = await log_in_all(siege, users)
