@@ -1,5 +1,8 @@
 """What counts as one address where somebody is bounded by where he comes from."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
@@ -32,3 +35,28 @@ def address_block(host: str) -> str:
 def host_of(address: str) -> str:
     """The host of `host:port` or `[host]:port`."""
     return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+
+class Census:
+    """How many there are, in all and of each block of addresses."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+        self.total = 0
+
+    def of(self, block: str) -> int:
+        """How many of this block."""
+        return self._of[block]
+
+    @contextmanager
+    def one(self, block: str) -> Iterator[None]:
+        """One more of this block, until the context is left."""
+        self._of[block] += 1
+        self.total += 1
+        try:
+            yield
+        finally:
+            self.total -= 1
+            self._of[block] -= 1
+            if not self._of[block]:
+                del self._of[block]

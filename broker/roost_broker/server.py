@@ -2,13 +2,12 @@
 
 import logging
 import sys
-from collections import Counter
 from itertools import count
 from typing import NamedTuple
 
 import trio
 
-from roost_broker.addresses import address_block
+from roost_broker.addresses import Census, address_block
 from roost_broker.core import Core
 from roost_broker.link import Link
 from roost_broker.login import log_in
@@ -41,8 +40,8 @@ class Server:
     def __init__(self, core: Core, places: int = sys.maxsize) -> None:
         self._core = core
         self._places = places
-        self._from: Counter[str] = Counter()
-        self._strangers_from: Counter[str] = Counter()
+        self._placed = Census()
+        self._strangers = Census()
         """Those of them on which nobody has logged in yet."""
         self._turned_away = 0
         self._gone = trio.lowlevel.ParkingLot()
@@ -50,7 +49,7 @@ class Server:
     @property
     def connections(self) -> int:
         """Connections that have a place now, with those that are not logged in."""
-        return self._from.total()
+        return self._placed.total
 
     async def wait_no_connections(self) -> None:
         """Wait until every connection that has a place is closed. Safe to cancel."""
@@ -93,15 +92,11 @@ class Server:
 
     async def _give_place(self, link: Link) -> None:
         """Serve a connection to its end, and count it until then."""
-        host = address_block(link.transport.host)
-        self._from[host] += 1
         try:
-            await self._serve_link(link)
-            await link.finish()
+            with self._placed.one(address_block(link.transport.host)):
+                await self._serve_link(link)
+                await link.finish()
         finally:
-            self._from[host] -= 1
-            if not self._from[host]:
-                del self._from[host]
             self._core.metrics.closed[link.ending] += 1
             self._gone.unpark_all()
 
@@ -109,10 +104,10 @@ class Server:
         """Which bound a further connection from `host` would break, after what can be done about it."""
         limits, strangers = self._core.limits, self._core.strangers
         # Those of an address first: who has all of its own places takes nobody else's.
-        if self._from[host] >= limits.connections_per_address_max:
+        if self._placed.of(host) >= limits.connections_per_address_max:
             text = f"{host} has its {limits.connections_per_address_max} connections"
             return Full("connections_per_address_max", text)
-        if self._strangers_from[host] >= limits.connections_before_login_per_address_max:
+        if self._strangers.of(host) >= limits.connections_before_login_per_address_max:
             text = f"{limits.connections_before_login_per_address_max} connections from {host} are not logged in yet"
             return Full("connections_before_login_per_address_max", text)
         most = min(limits.connections_max, self._places)
@@ -154,13 +149,9 @@ class Server:
         if core.draining:
             link.disconnect(core.farewell)
             return None
-        host = address_block(link.transport.host)
         core.strangers.add(link)
-        self._strangers_from[host] += 1
         try:
-            return await log_in(core, link)
+            with self._strangers.one(address_block(link.transport.host)):
+                return await log_in(core, link)
         finally:
             core.strangers.discard(link)
-            self._strangers_from[host] -= 1
-            if not self._strangers_from[host]:
-                del self._strangers_from[host]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roost_broker.addresses import address_block, host_of
+from roost_broker.addresses import Census, address_block, host_of
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,23 @@ def test_an_address_by_itself_and_a_site_as_a_whole(host: str, block: str) -> No
 )
 def test_the_host_of_an_address(address: str, host: str) -> None:
     assert host_of(address) == host
+
+
+def test_a_census_keeps_nothing_of_a_block_of_which_nobody_is_left() -> None:
+    census = Census()
+    with census.one("a"), census.one("b"), census.one("a"):
+        assert (census.total, census.of("a"), census.of("b"), census.of("c")) == (3, 2, 1, 0)
+    assert census.total == 0
+    assert vars(census)["_of"] == {}
+
+
+def test_who_ends_with_an_error_is_gone_as_well() -> None:
+    census = Census()
+
+    def end_badly() -> None:
+        with census.one("a"):
+            raise ValueError("gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        end_badly()
+    assert (census.total, census.of("a")) == (0, 0)

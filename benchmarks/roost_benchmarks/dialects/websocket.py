@@ -103,12 +103,11 @@ class _Upgrade:
         return rest
 
 
-class BinaryWire:
-    """See `Wire`: roost's own inside of binary messages."""
+class _WebSocketWire:
+    """What both forms of a `Wire` over WebSocket begin with."""
 
-    def __init__(self, login: Login, inner: Wire) -> None:
-        self._inner = inner
-        self._upgrade = _Upgrade(websocket.BINARY)
+    def __init__(self, login: Login, protocol: str) -> None:
+        self._upgrade = _Upgrade(protocol)
         self._frames = _Frames(login.name)
         self.live = False
         self.delivered = 0
@@ -119,6 +118,14 @@ class BinaryWire:
     def opening(self) -> bytes:
         """See `Wire.opening`."""
         return self._upgrade.request()
+
+
+class BinaryWire(_WebSocketWire):
+    """See `Wire`: roost's own inside of binary messages."""
+
+    def __init__(self, login: Login, inner: Wire) -> None:
+        super().__init__(login, websocket.BINARY)
+        self._inner = inner
 
     def receive(self, data: bytes) -> bytes:
         """See `Wire.receive`."""
@@ -201,26 +208,16 @@ class _Head(msgspec.Struct):
 _head = msgspec.json.Decoder(_Head).decode
 
 
-class JsonWire:
+class JsonWire(_WebSocketWire):
     """See `Wire`: each text message is a frame. Acknowledges a quarter of the window at a time."""
 
     def __init__(self, login: Login) -> None:
+        super().__init__(login, websocket.JSON)
         self._login = login
-        self._upgrade = _Upgrade(websocket.JSON)
-        self._frames = _Frames(login.name)
         self._every = max(1, login.window_entries // 8)
         self._acknowledged = 0
         self._position = 0
         self._pubacks = 0
-        self.live = False
-        self.delivered = 0
-        self.settled = 0
-        self.token: str | None = None
-        self.keepalive_s = 0
-
-    def opening(self) -> bytes:
-        """See `Wire.opening`."""
-        return self._upgrade.request()
 
     def receive(self, data: bytes) -> bytes:
         """See `Wire.receive`."""

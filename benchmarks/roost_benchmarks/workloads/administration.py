@@ -196,5 +196,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     try:
         os.killpg(process.pid, signal.SIGTERM)
     except ProcessLookupError:
-        pass
+        pass  # it has ended by itself
     process.wait(COMMAND_S)

@@ -6,7 +6,6 @@ when the answer is there. Half of that is what one message took, through SDK, We
 clocks of two processes are compared. One message at a time.
 """
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from roost_benchmarks.brokers.port import PASSWORD
+from roost_benchmarks.brokers.port import PASSWORD, free_port
 from roost_benchmarks.brokers.roost import Roost
 from roost_benchmarks.latency import Latency
 from roost_benchmarks.progress import Progress
@@ -73,8 +72,7 @@ class BrowsersOptions(Struct, frozen=True, kw_only=True):
 
 def run(folder: Path, options: BrowsersOptions, progress: Progress) -> Run:
     """One run. Raises RuntimeError without a browser, and for an entry that is missed or doubled."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     with (
         Roost(toml=f'web_listen = "127.0.0.1:{port}"\n').start(folder, USERS) as target,
         _pages(port) as (one, other),

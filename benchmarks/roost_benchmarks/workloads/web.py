@@ -3,12 +3,12 @@
 *Mixed*: each member has a device over TCP and one over WebSocket, and each kind has its own figures.
 """
 
-import socket
 from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import Struct, structs
 
+from roost_benchmarks.brokers.port import free_port
 from roost_benchmarks.brokers.roost import Roost
 from roost_benchmarks.dialects.port import Dialect
 from roost_benchmarks.dialects.websocket import BinaryDialect, JsonDialect, MixedDialect
@@ -36,8 +36,7 @@ class WebOptions(Struct, frozen=True, kw_only=True):
 def run(folder: Path, options: WebOptions, progress: Progress) -> Run:
     """One run; see `group.run`."""
     fan_out = group.for_devices(options.devices, GroupOptions(body_bytes=options.body_bytes, messages=options.messages))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     users = [f"user{number}" for number in range(fan_out.users)]
     with Roost(toml=f'web_listen = "127.0.0.1:{port}"\n').start(folder, users) as started:
         target, parts = started, group.ALL

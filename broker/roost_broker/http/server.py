@@ -455,7 +455,7 @@ class _Exchange:
             while await self._stream.receive_some(READ_BYTES):
                 pass
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            pass  # gone, as by its own close
         scope.cancel()
 
 
